@@ -34,6 +34,21 @@ pub struct Token {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Errno(pub i32);
 
+impl Errno {
+    /// EINTR.
+    pub const INTERRUPTED: Errno = Errno(libc::EINTR);
+    /// EAGAIN.
+    pub const AGAIN: Errno = Errno(libc::EAGAIN);
+    /// ENOBUFS: the provided buffers ran out.
+    pub const NO_BUFFERS: Errno = Errno(libc::ENOBUFS);
+    /// ECANCELED: the operation was ended by `Op::Cancel`.
+    pub const CANCELED: Errno = Errno(libc::ECANCELED);
+    /// ECONNRESET.
+    pub const CONNECTION_RESET: Errno = Errno(libc::ECONNRESET);
+    /// EPIPE.
+    pub const BROKEN_PIPE: Errno = Errno(libc::EPIPE);
+}
+
 /// Replies on their way out: `bytes`, with refcounted values spliced in.
 ///
 /// The wire order is `bytes[..splices[0].at]`, `splices[0].value`, `bytes[splices[0].at..splices[1].at]`, and so on,
