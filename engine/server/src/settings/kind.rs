@@ -1,0 +1,394 @@
+//! Kinds of values: how text becomes a typed value, what is refused and why, and how the value is shown again.
+//!
+//! Invariants
+//! - `parse(show(value))` is the value.
+//! - What is refused is refused in Redis's words where Redis has the same kind.
+//!
+//! Absent on purpose: the names of settings.
+
+use super::Refusal;
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A unit with a range.
+pub(super) trait Kind {
+    /// The typed value.
+    type Value;
+    /// The value that a text means.
+    fn parse(&self, text: &str) -> Result<Self::Value, Refusal>;
+    /// The text that CONFIG GET shows.
+    fn show(&self, value: &Self::Value) -> String;
+    /// One word for the value, for `--help`.
+    fn shape(&self) -> &'static str;
+    /// Which values are valid, for `--help`; empty where the documentation of the setting says it.
+    fn range(&self) -> String {
+        String::new()
+    }
+    /// A valid value, for messages and tests.
+    fn example(&self) -> String;
+}
+
+/// A whole number within a range.
+pub(super) struct Whole<T>(pub RangeInclusive<T>);
+
+impl<T: Copy + Into<u64> + TryFrom<u64>> Kind for Whole<T> {
+    type Value = T;
+
+    fn parse(&self, text: &str) -> Result<T, Refusal> {
+        let (min, max) = ((*self.0.start()).into(), (*self.0.end()).into());
+        let number = whole(text, min, max)?;
+        T::try_from(number).map_err(|_| out_of_range(min, max))
+    }
+
+    fn show(&self, value: &T) -> String {
+        (*value).into().to_string()
+    }
+
+    fn shape(&self) -> &'static str {
+        "NUMBER"
+    }
+
+    fn range(&self) -> String {
+        format!("{} to {}", (*self.0.start()).into(), (*self.0.end()).into())
+    }
+
+    fn example(&self) -> String {
+        (*self.0.end()).into().to_string()
+    }
+}
+
+/// Whole seconds within a range.
+pub(super) struct Seconds(pub RangeInclusive<u64>);
+
+impl Kind for Seconds {
+    type Value = Duration;
+
+    fn parse(&self, text: &str) -> Result<Duration, Refusal> {
+        whole(text, *self.0.start(), *self.0.end()).map(Duration::from_secs)
+    }
+
+    fn show(&self, value: &Duration) -> String {
+        value.as_secs().to_string()
+    }
+
+    fn shape(&self) -> &'static str {
+        "SECONDS"
+    }
+
+    fn range(&self) -> String {
+        format!("{} to {}", self.0.start(), self.0.end())
+    }
+
+    fn example(&self) -> String {
+        "60".into()
+    }
+}
+
+/// `yes` or `no`.
+pub(super) struct YesNo;
+
+impl Kind for YesNo {
+    type Value = bool;
+
+    fn parse(&self, text: &str) -> Result<bool, Refusal> {
+        match text.to_ascii_lowercase().as_str() {
+            "yes" => Ok(true),
+            "no" => Ok(false),
+            _ => Err(Refusal::new("argument must be 'yes' or 'no'", "")),
+        }
+    }
+
+    fn show(&self, value: &bool) -> String {
+        if *value { "yes" } else { "no" }.into()
+    }
+
+    fn shape(&self) -> &'static str {
+        "yes|no"
+    }
+
+    fn example(&self) -> String {
+        "no".into()
+    }
+}
+
+/// One of the words of a list.
+pub(super) struct Word(pub &'static [&'static str]);
+
+impl Kind for Word {
+    type Value = &'static str;
+
+    fn parse(&self, text: &str) -> Result<&'static str, Refusal> {
+        let known = self.0.iter().find(|word| word.eq_ignore_ascii_case(text)).copied();
+        known.ok_or_else(|| not_one_of(self.0.iter().copied()))
+    }
+
+    fn show(&self, value: &&'static str) -> String {
+        value.to_string()
+    }
+
+    fn shape(&self) -> &'static str {
+        "NAME"
+    }
+
+    fn range(&self) -> String {
+        self.0.join(", ")
+    }
+
+    fn example(&self) -> String {
+        self.0.last().copied().unwrap_or_default().into()
+    }
+}
+
+/// An enum whose variants a user can name.
+pub(super) trait Named: Copy + 'static {
+    /// Every variant with its name.
+    const ALL: &'static [(&'static str, Self)];
+    /// The name of this one.
+    fn name(self) -> &'static str;
+}
+
+/// One variant of an enum.
+pub(super) struct Choice<T>(PhantomData<T>);
+
+impl<T> Choice<T> {
+    pub(super) const fn new() -> Choice<T> {
+        Choice(PhantomData)
+    }
+}
+
+impl<T: Named> Kind for Choice<T> {
+    type Value = T;
+
+    fn parse(&self, text: &str) -> Result<T, Refusal> {
+        let known = T::ALL.iter().find(|(name, _)| name.eq_ignore_ascii_case(text));
+        known.map(|&(_, value)| value).ok_or_else(|| not_one_of(T::ALL.iter().map(|&(name, _)| name)))
+    }
+
+    fn show(&self, value: &T) -> String {
+        value.name().into()
+    }
+
+    fn shape(&self) -> &'static str {
+        "NAME"
+    }
+
+    fn range(&self) -> String {
+        T::ALL.iter().map(|&(name, _)| name).collect::<Vec<_>>().join(", ")
+    }
+
+    fn example(&self) -> String {
+        T::ALL.last().map(|&(name, _)| name).unwrap_or_default().into()
+    }
+}
+
+/// How much is logged, in Redis's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Everything.
+    Debug,
+    /// More than an operator needs every day.
+    Verbose,
+    /// What an operator wants to know.
+    Notice,
+    /// Only what needs attention.
+    Warning,
+}
+
+impl Named for LogLevel {
+    const ALL: &'static [(&'static str, LogLevel)] = &[
+        ("debug", LogLevel::Debug),
+        ("verbose", LogLevel::Verbose),
+        ("notice", LogLevel::Notice),
+        ("warning", LogLevel::Warning),
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            LogLevel::Debug => "debug",
+            LogLevel::Verbose => "verbose",
+            LogLevel::Notice => "notice",
+            LogLevel::Warning => "warning",
+        }
+    }
+}
+
+/// A text that no log shows.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The secret itself; `None` if none is set.
+    pub fn expose(&self) -> Option<&str> {
+        Some(self.0.as_str()).filter(|text| !text.is_empty())
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_empty() { "none" } else { "***" })
+    }
+}
+
+/// A secret; empty is none.
+pub(super) struct SecretText {
+    /// Longest one, in bytes.
+    pub bytes_max: usize,
+}
+
+impl Kind for SecretText {
+    type Value = Secret;
+
+    fn parse(&self, text: &str) -> Result<Secret, Refusal> {
+        match text.len() <= self.bytes_max {
+            true => Ok(Secret(text.into())),
+            false => Err(Refusal::new(format!("argument must be at most {} bytes long", self.bytes_max), "")),
+        }
+    }
+
+    fn show(&self, value: &Secret) -> String {
+        value.0.clone()
+    }
+
+    fn shape(&self) -> &'static str {
+        "PASSWORD"
+    }
+
+    fn example(&self) -> String {
+        "correct horse".into()
+    }
+}
+
+/// A path; empty is none.
+pub(super) struct Path {
+    /// Longest one, in bytes.
+    pub bytes_max: usize,
+}
+
+impl Kind for Path {
+    type Value = Option<PathBuf>;
+
+    fn parse(&self, text: &str) -> Result<Option<PathBuf>, Refusal> {
+        match text.len() {
+            0 => Ok(None),
+            len if len > self.bytes_max => {
+                let what = format!("path of {len} bytes, and the system takes at most {}", self.bytes_max);
+                Err(Refusal::new(what, "choose a shorter one"))
+            }
+            _ => Ok(Some(PathBuf::from(text))),
+        }
+    }
+
+    fn show(&self, value: &Option<PathBuf>) -> String {
+        value.as_ref().map(|path| path.display().to_string()).unwrap_or_default()
+    }
+
+    fn shape(&self) -> &'static str {
+        "PATH"
+    }
+
+    fn example(&self) -> String {
+        "/run/pinion.sock".into()
+    }
+}
+
+/// A whole number in `min..=max`, in Redis's words if it is not.
+pub(super) fn whole(text: &str, min: u64, max: u64) -> Result<u64, Refusal> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        let what = "argument couldn't be parsed into an integer";
+        return Err(Refusal::new(what, format!("write a whole number from {min} to {max}, without a unit")));
+    }
+    let number = text.parse().ok().filter(|number| (min..=max).contains(number));
+    number.ok_or_else(|| out_of_range(min, max))
+}
+
+pub(super) fn out_of_range(min: u64, max: u64) -> Refusal {
+    Refusal::new(format!("argument must be between {min} and {max} inclusive"), "")
+}
+
+fn not_one_of(words: impl Iterator<Item = &'static str>) -> Refusal {
+    let words = words.collect::<Vec<_>>().join(", ");
+    Refusal::new(format!("argument(s) must be one of the following: {words}"), "")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check<K: Kind>(kind: &K, text: &str, expected: Result<&str, &str>) {
+        let shown = kind.parse(text).map(|value| kind.show(&value)).map_err(|refusal| refusal.what);
+        assert_eq!(shown.as_deref().map_err(String::as_str), expected, "{text:?}");
+    }
+
+    const NO_INTEGER: &str = "argument couldn't be parsed into an integer";
+
+    #[test]
+    fn whole_numbers_have_a_range() {
+        let port = Whole::<u16>(0..=65535);
+        check(&port, "0", Ok("0"));
+        check(&port, "65535", Ok("65535"));
+        check(&port, "007", Ok("7"));
+        for outside in ["65536", "-1", "99999999999999999999", "-99999999999999999999"] {
+            check(&port, outside, Err("argument must be between 0 and 65535 inclusive"));
+        }
+        for text in ["", "-", " 1", "1 ", "+1", "1kb", "0x10", "1.5", "abc"] {
+            check(&port, text, Err(NO_INTEGER));
+        }
+        check(&Whole::<u32>(1..=9), "0", Err("argument must be between 1 and 9 inclusive"));
+    }
+
+    #[test]
+    fn seconds_are_whole() {
+        check(&Seconds(0..=10), "10", Ok("10"));
+        check(&Seconds(0..=10), "11", Err("argument must be between 0 and 10 inclusive"));
+        check(&Seconds(0..=10), "1s", Err(NO_INTEGER));
+        assert_eq!(Seconds(0..=10).parse("7"), Ok(Duration::from_secs(7)));
+    }
+
+    #[test]
+    fn yes_and_no_are_the_only_truths() {
+        check(&YesNo, "yes", Ok("yes"));
+        check(&YesNo, "NO", Ok("no"));
+        for text in ["", "true", "1", "maybe"] {
+            check(&YesNo, text, Err("argument must be 'yes' or 'no'"));
+        }
+    }
+
+    #[test]
+    fn words_come_from_their_list() {
+        check(&Word(&["one", "two"]), "TWO", Ok("two"));
+        check(&Word(&["one", "two"]), "three", Err("argument(s) must be one of the following: one, two"));
+        let level = Choice::<LogLevel>::new();
+        check(&level, "Debug", Ok("debug"));
+        check(&level, "x", Err("argument(s) must be one of the following: debug, verbose, notice, warning"));
+    }
+
+    #[test]
+    fn every_named_variant_finds_itself() {
+        for &(name, level) in LogLevel::ALL {
+            assert_eq!(level.name(), name);
+        }
+    }
+
+    #[test]
+    fn paths_fit_a_socket_address() {
+        let path = Path { bytes_max: 5 };
+        check(&path, "", Ok(""));
+        check(&path, "/run", Ok("/run"));
+        check(&path, "/run/x", Err("path of 6 bytes, and the system takes at most 5"));
+    }
+
+    #[test]
+    fn secrets_are_shown_to_clients_and_hidden_from_logs() {
+        let kind = SecretText { bytes_max: 4 };
+        check(&kind, "pass", Ok("pass"));
+        check(&kind, "passw", Err("argument must be at most 4 bytes long"));
+        let secret = kind.parse("pass").unwrap();
+        assert_eq!(format!("{secret:?}"), "***");
+        assert_eq!(secret.expose(), Some("pass"));
+        assert_eq!(kind.parse("").unwrap().expose(), None);
+    }
+}

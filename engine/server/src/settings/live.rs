@@ -1,0 +1,173 @@
+//! The settings of a running server: CONFIG GET reads them, CONFIG SET changes those that may change.
+//!
+//! Invariants
+//! - CONFIG SET takes all of its pairs or none.
+//! - `revision` grows with every change, so a reader copies what it needs and looks again only when it has grown.
+//!
+//! Absent on purpose: patterns (the command has them), and applying a change (whoever uses a setting does).
+
+use super::host::Facts;
+use super::table::{Change, Setting};
+use super::{Refusal, Settings};
+use std::cell::{Cell, Ref, RefCell};
+use std::rc::Rc;
+
+/// A handle on the settings of one core; clones see the same settings.
+#[derive(Clone, Debug)]
+pub struct Live {
+    shared: Rc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    settings: RefCell<Settings>,
+    facts: Facts,
+    revision: Cell<u64>,
+}
+
+impl Live {
+    /// The settings in force from now on, and what the host allows when they change.
+    pub fn new(settings: Settings, facts: Facts) -> Live {
+        Live { shared: Rc::new(Shared { settings: RefCell::new(settings), facts, revision: Cell::new(0) }) }
+    }
+
+    /// How often the settings have changed: cheap enough to ask every tick.
+    pub fn revision(&self) -> u64 {
+        self.shared.revision.get()
+    }
+
+    /// The settings in force. The borrow must end before the next command runs.
+    pub fn settings(&self) -> Ref<'_, Settings> {
+        self.shared.settings.borrow()
+    }
+
+    /// Every name, in the order of `--help`.
+    pub fn names(&self) -> &'static [&'static str] {
+        Settings::NAMES
+    }
+
+    /// The value of CONFIG GET.
+    pub fn get(&self, name: &str) -> Option<String> {
+        Setting::find(name).map(|setting| (setting.show)(&self.shared.settings.borrow()))
+    }
+
+    /// CONFIG SET: all pairs take effect, or none and the error's full text is returned.
+    pub fn set(&self, pairs: &[(&str, &str)]) -> Result<(), String> {
+        let mut changed = self.shared.settings.borrow().clone();
+        let mut found = Vec::with_capacity(pairs.len());
+        for &(name, text) in pairs {
+            let setting = Setting::find(name)
+                .ok_or_else(|| format!("ERR Unknown option or number of arguments for CONFIG SET - '{name}'"))?;
+            let seen = found.iter().any(|&(other, _): &(&Setting, &str)| other.name == setting.name);
+            match setting.change {
+                Change::AtStart => return Err(failed(name, "can't set immutable config")),
+                Change::AnyTime if seen => return Err(failed(name, "duplicate parameter")),
+                Change::AnyTime => found.push((setting, text)),
+            }
+        }
+        for (setting, text) in found {
+            (setting.put)(&mut changed, text).map_err(|Refusal { what, .. }| failed(setting.name, &what))?;
+        }
+        changed.settle(&self.shared.facts).map_err(|(name, Refusal { what, .. })| failed(name, &what))?;
+        self.shared.settings.replace(changed);
+        self.shared.revision.set(self.revision() + 1);
+        Ok(())
+    }
+}
+
+fn failed(name: &str, what: &str) -> String {
+    format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {what}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FACTS: Facts = Facts { memory_bytes: 8 << 30, clients_max: 20_000 };
+
+    fn live() -> Live {
+        let mut settings = Settings::default();
+        settings.settle(&FACTS).unwrap();
+        Live::new(settings, FACTS)
+    }
+
+    #[test]
+    fn every_setting_that_may_change_comes_back_from_get_as_set_takes_it() {
+        for setting in Settings::TABLE {
+            let live = live();
+            let (before, example) = (live.get(setting.name).unwrap(), (setting.example)());
+            match setting.change {
+                Change::AtStart => {
+                    let expected = failed(setting.name, "can't set immutable config");
+                    assert_eq!(live.set(&[(setting.name, &example)]), Err(expected));
+                    assert_eq!((live.get(setting.name).unwrap(), live.revision()), (before, 0));
+                }
+                // The largest `maxclients` is more than this host allows; it has its own test.
+                Change::AnyTime if setting.name == "maxclients" => {}
+                Change::AnyTime => {
+                    live.set(&[(setting.name, &example)]).unwrap_or_else(|e| panic!("{e}"));
+                    let shown = live.get(setting.name).unwrap();
+                    live.set(&[(setting.name, &shown)]).unwrap_or_else(|e| panic!("{e}"));
+                    assert_eq!((live.get(setting.name).unwrap(), live.revision()), (shown, 2));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn errors_are_those_of_redis() {
+        let check = |pairs: &[(&str, &str)], expected: &str| {
+            let live = live();
+            let before = live.settings().clone();
+            assert_eq!(live.set(pairs), Err(expected.to_string()));
+            assert_eq!((&*live.settings(), live.revision()), (&before, 0), "{pairs:?} changed something");
+        };
+        check(&[("foo", "bar")], "ERR Unknown option or number of arguments for CONFIG SET - 'foo'");
+        check(&[("timeout", "1"), ("foo", "bar")], "ERR Unknown option or number of arguments for CONFIG SET - 'foo'");
+        let failed =
+            |name: &str, what: &str| format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {what}");
+        check(&[("maxmemory", "abc")], &failed("maxmemory", "argument must be a memory value"));
+        check(&[("maxmemory", "")], &failed("maxmemory", "argument must be a memory value"));
+        check(&[("port", "1")], &failed("port", "can't set immutable config"));
+        check(&[("timeout", "1"), ("timeout", "2")], &failed("timeout", "duplicate parameter"));
+        check(&[("timeout", "1"), ("databases", "2")], &failed("databases", "can't set immutable config"));
+        check(&[("timeout", "-1")], &failed("timeout", "argument must be between 0 and 2147483647 inclusive"));
+        check(&[("timeout", "1kb")], &failed("timeout", "argument couldn't be parsed into an integer"));
+        check(&[("protected-mode", "maybe")], &failed("protected-mode", "argument must be 'yes' or 'no'"));
+        let bulk = "argument must be between 1048576 and 1073741824 inclusive";
+        check(&[("proto-max-bulk-len", "1000")], &failed("proto-max-bulk-len", bulk));
+        let clients = "The operating system is not able to handle the specified number of clients, try with 20000";
+        check(&[("maxclients", "20001")], &failed("maxclients", clients));
+    }
+
+    #[test]
+    fn all_pairs_take_effect_together_or_none_does() {
+        let live = live();
+        live.set(&[("Timeout", "5"), ("maxclients", "20000")]).unwrap();
+        assert_eq!((live.get("TIMEOUT").as_deref(), live.get("maxclients").as_deref()), (Some("5"), Some("20000")));
+        assert!(live.set(&[("timeout", "6"), ("maxmemory", "1mb")]).is_err());
+        assert_eq!((live.get("timeout").as_deref(), live.revision()), (Some("5"), 1));
+    }
+
+    #[test]
+    fn clones_see_the_change() {
+        let live = live();
+        let other = live.clone();
+        live.set(&[("spin-us", "0")]).unwrap();
+        assert_eq!((other.settings().spin_us, other.revision()), (0, 1));
+    }
+
+    #[test]
+    fn maxmemory_0_takes_half_of_the_host_again() {
+        let live = live();
+        live.set(&[("maxmemory", "64mb")]).unwrap();
+        assert_eq!(live.get("maxmemory").as_deref(), Some("67108864"));
+        live.set(&[("maxmemory", "0")]).unwrap();
+        assert_eq!(live.settings().maxmemory, 4 << 30);
+    }
+
+    #[test]
+    fn an_unknown_name_has_no_value() {
+        assert_eq!(live().get("foo"), None);
+    }
+}
