@@ -9,6 +9,7 @@
 use super::host::Facts;
 use super::table::{Change, Setting};
 use super::{Refusal, Settings};
+use cache::Config;
 use std::cell::{Cell, Ref, RefCell};
 use std::rc::Rc;
 
@@ -40,19 +41,18 @@ impl Live {
     pub fn settings(&self) -> Ref<'_, Settings> {
         self.shared.settings.borrow()
     }
+}
 
-    /// Every name, in the order of `--help`.
-    pub fn names(&self) -> &'static [&'static str] {
+impl Config for Live {
+    fn names(&self) -> &[&'static str] {
         Settings::NAMES
     }
 
-    /// The value of CONFIG GET.
-    pub fn get(&self, name: &str) -> Option<String> {
+    fn get(&self, name: &str) -> Option<String> {
         Setting::find(name).map(|setting| (setting.show)(&self.shared.settings.borrow()))
     }
 
-    /// CONFIG SET: all pairs take effect, or none and the error's full text is returned.
-    pub fn set(&self, pairs: &[(&str, &str)]) -> Result<(), String> {
+    fn set(&mut self, pairs: &[(&str, &str)]) -> Result<(), String> {
         let mut changed = self.shared.settings.borrow().clone();
         let mut found = Vec::with_capacity(pairs.len());
         for &(name, text) in pairs {
@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn every_setting_that_may_change_comes_back_from_get_as_set_takes_it() {
         for setting in Settings::TABLE {
-            let live = live();
+            let mut live = live();
             let (before, example) = (live.get(setting.name).unwrap(), (setting.example)());
             match setting.change {
                 Change::AtStart => {
@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn errors_are_those_of_redis() {
         let check = |pairs: &[(&str, &str)], expected: &str| {
-            let live = live();
+            let mut live = live();
             let before = live.settings().clone();
             assert_eq!(live.set(pairs), Err(expected.to_string()));
             assert_eq!((&*live.settings(), live.revision()), (&before, 0), "{pairs:?} changed something");
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn all_pairs_take_effect_together_or_none_does() {
-        let live = live();
+        let mut live = live();
         live.set(&[("Timeout", "5"), ("maxclients", "20000")]).unwrap();
         assert_eq!((live.get("TIMEOUT").as_deref(), live.get("maxclients").as_deref()), (Some("5"), Some("20000")));
         assert!(live.set(&[("timeout", "6"), ("maxmemory", "1mb")]).is_err());
@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn clones_see_the_change() {
-        let live = live();
+        let mut live = live();
         let other = live.clone();
         live.set(&[("spin-us", "0")]).unwrap();
         assert_eq!((other.settings().spin_us, other.revision()), (0, 1));
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn maxmemory_0_takes_half_of_the_host_again() {
-        let live = live();
+        let mut live = live();
         live.set(&[("maxmemory", "64mb")]).unwrap();
         assert_eq!(live.get("maxmemory").as_deref(), Some("67108864"));
         live.set(&[("maxmemory", "0")]).unwrap();
