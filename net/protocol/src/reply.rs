@@ -78,7 +78,7 @@ impl<'a> Reply<'a> {
     /// A simple string. `text` must hold neither CR nor LF: it is ours, not a client's.
     pub fn simple(&mut self, text: &str) {
         debug_assert!(!text.bytes().any(|b| b == b'\r' || b == b'\n'), "a simple string is one line");
-        self.line(b'+', text);
+        self.line(b'+', text.as_bytes());
     }
 
     /// An error: the whole text with its code, as in `ERR syntax error`. Line ends become spaces, since such a text may
@@ -86,7 +86,7 @@ impl<'a> Reply<'a> {
     #[cold]
     pub fn error(&mut self, text: &str) {
         let start = self.bytes.len() + 1;
-        self.line(b'-', text);
+        self.line(b'-', text.as_bytes());
         let end = self.bytes.len() - 2;
         for byte in &mut self.bytes[start..end] {
             if matches!(byte, b'\r' | b'\n') {
@@ -174,8 +174,8 @@ impl<'a> Reply<'a> {
     pub fn double(&mut self, value: f64) {
         let text = double::Text::new(value);
         match self.version {
-            Version::Resp2 => self.bulk(text.as_str().as_bytes()),
-            Version::Resp3 => self.line(b',', text.as_str()),
+            Version::Resp2 => self.bulk(text.as_bytes()),
+            Version::Resp3 => self.line(b',', text.as_bytes()),
         }
     }
 
@@ -220,10 +220,10 @@ impl<'a> Reply<'a> {
         self.splices.truncate(mark.splices);
     }
 
-    fn line(&mut self, kind: u8, text: &str) {
+    fn line(&mut self, kind: u8, text: &[u8]) {
         self.bytes.reserve(text.len() + FRAME_BYTES_MAX);
         self.bytes.push(kind);
-        self.bytes.extend_from_slice(text.as_bytes());
+        self.bytes.extend_from_slice(text);
         self.bytes.extend_from_slice(b"\r\n");
     }
 

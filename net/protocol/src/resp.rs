@@ -14,7 +14,10 @@
 
 mod assembler;
 mod error;
+mod header;
+mod inline;
 mod parse;
+mod parts;
 
 pub use assembler::{Assembler, Fed, FedState};
 pub use error::ProtocolError;
@@ -36,7 +39,8 @@ pub struct Limits {
     pub bulk_bytes_max: usize,
     /// Longest large argument that is worth storing, in bytes; the payload of a longer one is skipped.
     pub large_bytes_max: usize,
-    /// Bytes that one request may store; beyond, small arguments are a protocol error and large ones are skipped. The
+    /// Bytes that the `Assembler` may store of one request, at most 2 GiB; beyond, small arguments are a protocol error
+    /// and large ones are skipped. Not below the size of a receive buffer, in which `parse` takes whatever it finds. The
     /// setting `client-query-buffer-limit`.
     pub request_bytes_max: usize,
     /// Most arguments of one request, the name included.

@@ -1,9 +1,33 @@
-//! Assembler: joins the pieces of one request that `parse` could not take in place.
+//! Assembler: puts together the one request that `parse` could not take in place, from pieces of any size.
+//!
+//! ```text
+//!          '*'          n > 0         '$'
+//!   Idle -----> Count --------> Bulk -----> Length --+--> Small ---+
+//!    | ^          | n <= 0       ^ |                 +--> Large ---+--> Trailer
+//!    | +----------+ Nothing      | | none left       +--> Skipped -+      |
+//!    |                           | +---------------------> Complete       |
+//!    | other                     +----------------------------------------+
+//!    +-----> Inline ---> Complete | Nothing
+//! ```
+//! `Large` is also left through `take_filling`, into `Lent`, and entered again through `put_filling`.
+//!
+//! Invariants
+//! - Every byte is copied once and looked at a bounded number of times: a request of a million arguments in pieces of
+//!   4 KiB costs linear time.
+//! - The input is consumed up to the request's last byte and no further.
+//! - Memory follows the bytes that have arrived. A large argument's buffer is reserved whole, so that it is received in
+//!   place and becomes a `Bytes` without slack, but none of it is touched before its bytes come.
+//! - Once a payload had to be skipped nothing more is stored: the request will not run.
+//!
+//! Absent on purpose: recovery from errors. A broken stream has no next request.
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
+use memchr::memchr;
 
-use super::{Limits, ProtocolError};
-use crate::{Arg, ArgBuffer, Request};
+use super::header::{Line, Progress};
+use super::parts::{Parts, SMALL_BYTES_MAX};
+use super::{Limits, ProtocolError, UNAUTHENTICATED_ARGS_MAX, UNAUTHENTICATED_BULK_BYTES_MAX};
+use crate::{Arg, ArgBuffer, LARGE_BULK_MIN, Request};
 
 /// How far a feed has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,9 +49,45 @@ pub enum FedState {
     Nothing,
 }
 
-/// Builds one request from pieces. One per connection; holds no memory while idle after small requests.
+/// Builds one request from pieces. Idle and cleared it holds at most `64 KiB` in each of three vectors, so a server
+/// keeps a few to share rather than one per connection.
 #[derive(Debug, Default)]
-pub struct Assembler {}
+pub struct Assembler {
+    state: State,
+    /// Arguments of which not even the header has begun.
+    lacking_args: usize,
+    parts: Parts,
+    /// The large argument that is arriving, unless it is lent.
+    filling: BytesMut,
+    oversized: bool,
+}
+
+/// See the diagram above; `Small`, `Large` and `Skipped` are `Payload`.
+#[derive(Debug, Default)]
+enum State {
+    #[default]
+    Idle,
+    Inline,
+    Count(Line),
+    Bulk,
+    Length(Line),
+    Payload(Payload),
+    Lent {
+        len: usize,
+        filled: usize,
+    },
+    /// What is still to come of CRLF.
+    Trailer(&'static [u8]),
+    Complete,
+}
+
+/// Where the payload of an argument goes.
+#[derive(Clone, Copy, Debug)]
+enum Payload {
+    Small { lacking: usize },
+    Large { len: usize },
+    Skipped { lacking: usize },
+}
 
 impl Assembler {
     /// An idle assembler without allocation.
@@ -36,52 +96,75 @@ impl Assembler {
     }
 
     /// True if no request has begun.
+    #[inline]
     pub fn is_idle(&self) -> bool {
-        true
+        matches!(self.state, State::Idle)
     }
 
-    /// Takes bytes up to the end of the request, or all.
+    /// Takes bytes up to the end of the request, or all. Not to be called on a complete request, nor while the buffer
+    /// of a large argument is lent.
     ///
     /// # Errors
-    /// The stream is broken; the connection must be closed.
+    /// The stream is broken: the client is told and the connection closed.
     pub fn feed(&mut self, input: &[u8], limits: &Limits) -> Result<Fed, ProtocolError> {
-        let _ = (input, limits);
-        Err(ProtocolError::BulkLength)
+        assert!(!self.is_complete(), "a complete request is cleared before the next");
+        let mut consumed = 0;
+        while consumed < input.len() {
+            consumed += self.step(&input[consumed..], limits)?;
+            if self.is_complete() {
+                return Ok(Fed { consumed, state: FedState::Complete });
+            }
+            if self.is_idle() {
+                return Ok(Fed { consumed, state: FedState::Nothing });
+            }
+        }
+        Ok(Fed { consumed, state: FedState::NeedMore })
     }
 
-    /// While a large argument is being received: the payload bytes it still lacks.
+    /// While a large argument is arriving: the bytes of payload it still lacks, at least 1.
     pub fn filling(&self) -> Option<usize> {
-        None
+        if let State::Payload(Payload::Large { len }) = self.state { Some(len - self.filling.len()) } else { None }
     }
 
-    /// Lends the large argument's buffer for a direct receive; its spare capacity is what `filling` says.
+    /// Lends the large argument's buffer for a direct receive: its spare capacity is what `filling` said, so such a
+    /// receive ends where the payload does. Only while `filling` says something.
     pub fn take_filling(&mut self) -> BytesMut {
-        BytesMut::new()
+        let State::Payload(Payload::Large { len }) = self.state else { panic!("no large argument is arriving") };
+        self.state = State::Lent { len, filled: self.filling.len() };
+        std::mem::take(&mut self.filling)
     }
 
-    /// Takes the buffer back, with more bytes in it or none.
+    /// Takes the buffer back, with more bytes in it or as it was.
     pub fn put_filling(&mut self, filling: BytesMut) {
-        let _ = filling;
+        let State::Lent { len, filled } = self.state else { panic!("no buffer is lent") };
+        assert!((filled..=len).contains(&filling.len()), "the lent buffer, within the payload");
+        self.filling = filling;
+        self.state = State::Payload(Payload::Large { len });
+        self.end_payload_if_whole();
     }
 
-    /// Bytes that this request holds in memory.
+    /// Bytes of memory that this request holds, as far as they have arrived; a lent buffer counts with what it had.
     pub fn held_bytes(&self) -> usize {
-        0
+        let lent = if let State::Lent { filled, .. } = self.state { filled } else { 0 };
+        self.parts.held_bytes() + self.filling.len() + lent
     }
 
-    /// True if a payload of the complete request was skipped: it must be answered with an error, not executed.
+    /// True if a payload was skipped because of `Limits::large_bytes_max`, `Limits::request_bytes_max` or lack of
+    /// memory. When complete, such a request has no arguments and is answered with an error instead of being executed.
     pub fn was_oversized(&self) -> bool {
-        false
+        self.oversized
     }
 
     /// Pushes the complete request's arguments onto `args` and says how many, as `parse` does.
     pub fn push_args<'a>(&'a self, args: &mut Vec<Arg<'a>>) -> usize {
-        let _ = args;
-        0
+        assert!(self.is_complete(), "only a complete request has arguments");
+        args.extend(self.parts.args());
+        self.parts.len()
     }
 
-    /// Runs `f` on the complete request; `buffer` lends the allocation for its arguments.
+    /// Runs `f` on the complete request, which must not be oversized; `buffer` lends the allocation for its arguments.
     pub fn with_request<R>(&self, buffer: &mut ArgBuffer, f: impl FnOnce(Request<'_>) -> R) -> R {
+        assert!(!self.oversized, "an oversized request has no arguments");
         let mut args = buffer.lend();
         self.push_args(&mut args);
         let result = f(Request::new(&args));
@@ -89,6 +172,178 @@ impl Assembler {
         result
     }
 
-    /// Forgets the request; keeps small allocations and frees large ones.
-    pub fn clear(&mut self) {}
+    /// Forgets the request, complete or not; keeps small allocations and frees large ones.
+    pub fn clear(&mut self) {
+        self.state = State::Idle;
+        self.lacking_args = 0;
+        self.parts.clear();
+        self.filling = BytesMut::new();
+        self.oversized = false;
+    }
+
+    /// Takes at least one byte of `input`, which is not empty; goes no further than one state.
+    fn step(&mut self, input: &[u8], limits: &Limits) -> Result<usize, ProtocolError> {
+        match &mut self.state {
+            State::Idle if input[0] == b'*' => {
+                self.state = State::Count(Line::default());
+                Ok(1)
+            }
+            State::Idle | State::Inline => self.inline(input, limits),
+            State::Count(line) => match line.feed(input) {
+                (taken, Progress::Open) => Ok(taken),
+                (taken, Progress::Number(count)) => self.begin_array(count, limits).map(|()| taken),
+                (_, Progress::Broken) => Err(ProtocolError::MultibulkLength),
+                (_, Progress::Endless) => Err(ProtocolError::MultibulkHeader),
+            },
+            State::Bulk if input[0] == b'$' => {
+                self.state = State::Length(Line::default());
+                Ok(1)
+            }
+            State::Bulk => Err(ProtocolError::ExpectedBulk { got: input[0] }),
+            State::Length(line) => match line.feed(input) {
+                (taken, Progress::Open) => Ok(taken),
+                (taken, Progress::Number(len)) => self.begin_bulk(len, limits).map(|()| taken),
+                (_, Progress::Broken) => Err(ProtocolError::BulkLength),
+                (_, Progress::Endless) => Err(ProtocolError::BulkHeader),
+            },
+            State::Payload(_) => Ok(self.payload(input)),
+            State::Trailer(lacking) => match lacking.strip_prefix(&input[..1]) {
+                Some([]) => {
+                    self.state = if self.lacking_args == 0 { State::Complete } else { State::Bulk };
+                    Ok(1)
+                }
+                Some(rest) => {
+                    *lacking = rest;
+                    Ok(1)
+                }
+                None => Err(ProtocolError::BulkTrailer),
+            },
+            State::Lent { .. } => panic!("the lent buffer comes back before the next feed"),
+            State::Complete => unreachable!("feed has asserted that"),
+        }
+    }
+
+    /// Takes bytes of an inline command.
+    fn inline(&mut self, input: &[u8], limits: &Limits) -> Result<usize, ProtocolError> {
+        self.state = State::Inline;
+        let room = limits.inline_bytes_max.saturating_sub(self.parts.small_bytes());
+        let searched = &input[..input.len().min(room.saturating_add(1))];
+        let Some(line_bytes) = memchr(b'\n', searched) else {
+            if searched.len() > room {
+                return Err(ProtocolError::InlineLength);
+            }
+            self.parts.extend_small(searched);
+            return Ok(searched.len());
+        };
+        self.parts.extend_small(&searched[..line_bytes]);
+        self.parts.split_line()?;
+        self.state = if self.parts.len() == 0 { State::Idle } else { State::Complete };
+        Ok(line_bytes + 1)
+    }
+
+    fn begin_array(&mut self, count: i64, limits: &Limits) -> Result<(), ProtocolError> {
+        let Ok(count @ 1..) = usize::try_from(count) else {
+            self.state = State::Idle;
+            return Ok(());
+        };
+        if count > limits.args_max {
+            return Err(ProtocolError::MultibulkLength);
+        }
+        if !limits.authenticated && count > UNAUTHENTICATED_ARGS_MAX {
+            return Err(ProtocolError::MultibulkUnauthenticated);
+        }
+        self.lacking_args = count;
+        self.state = State::Bulk;
+        Ok(())
+    }
+
+    fn begin_bulk(&mut self, len: i64, limits: &Limits) -> Result<(), ProtocolError> {
+        let len = usize::try_from(len).map_err(|_| ProtocolError::BulkLength)?;
+        if len > limits.bulk_bytes_max {
+            return Err(ProtocolError::BulkLength);
+        }
+        if !limits.authenticated && len > UNAUTHENTICATED_BULK_BYTES_MAX {
+            return Err(ProtocolError::BulkUnauthenticated);
+        }
+        self.lacking_args -= 1;
+        let payload = self.place(len, limits)?;
+        self.state = State::Payload(payload);
+        self.end_payload_if_whole();
+        Ok(())
+    }
+
+    /// Decides where a payload of `len` bytes goes and makes room for it.
+    fn place(&mut self, len: usize, limits: &Limits) -> Result<Payload, ProtocolError> {
+        let stored = self.parts.stored_bytes().saturating_add(len);
+        let fits = stored <= limits.request_bytes_max.min(SMALL_BYTES_MAX);
+        if self.oversized {
+            return Ok(Payload::Skipped { lacking: len });
+        }
+        if len < LARGE_BULK_MIN {
+            return if fits { Ok(Payload::Small { lacking: len }) } else { Err(ProtocolError::RequestBytes) };
+        }
+        let buffer = if fits && len <= limits.large_bytes_max { reserve(len) } else { None };
+        match buffer {
+            Some(buffer) => {
+                self.filling = buffer;
+                Ok(Payload::Large { len })
+            }
+            None => {
+                self.oversized = true;
+                self.parts.clear();
+                Ok(Payload::Skipped { lacking: len })
+            }
+        }
+    }
+
+    /// Takes bytes of a payload.
+    fn payload(&mut self, input: &[u8]) -> usize {
+        let State::Payload(payload) = &mut self.state else { unreachable!("called while a payload arrives") };
+        let taken = match payload {
+            Payload::Small { lacking } => {
+                let taken = input.len().min(*lacking);
+                self.parts.extend_small(&input[..taken]);
+                *lacking -= taken;
+                taken
+            }
+            Payload::Large { len } => {
+                let taken = input.len().min(*len - self.filling.len());
+                self.filling.extend_from_slice(&input[..taken]);
+                taken
+            }
+            Payload::Skipped { lacking } => {
+                let taken = input.len().min(*lacking);
+                *lacking -= taken;
+                taken
+            }
+        };
+        self.end_payload_if_whole();
+        taken
+    }
+
+    fn end_payload_if_whole(&mut self) {
+        let State::Payload(payload) = self.state else { return };
+        match payload {
+            Payload::Small { lacking: 0 } => self.parts.end_small(),
+            Payload::Large { len } if self.filling.len() == len => {
+                self.parts.push_large(std::mem::take(&mut self.filling).freeze());
+            }
+            Payload::Skipped { lacking: 0 } => {}
+            Payload::Small { .. } | Payload::Large { .. } | Payload::Skipped { .. } => return,
+        }
+        self.state = State::Trailer(b"\r\n");
+    }
+
+    fn is_complete(&self) -> bool {
+        matches!(self.state, State::Complete)
+    }
+}
+
+/// A buffer of exactly `len` bytes, or `None` if there is no such memory: a client chooses `len`, so failure must not
+/// end the process.
+fn reserve(len: usize) -> Option<BytesMut> {
+    let mut memory = Vec::new();
+    memory.try_reserve_exact(len).ok()?;
+    // The only way from a vector to a `BytesMut` leads through `Bytes`; both steps keep the allocation.
+    Some(BytesMut::from(Bytes::from(memory)))
 }
