@@ -1,2 +1,17 @@
-//! placeholder
-fn main() {}
+//! The binary: settings from flags and file, then the core's loop until a signal ends it.
+
+use std::process::ExitCode;
+
+/// Every heap allocation of the process; the arena of L1 does not go through it.
+#[global_allocator]
+static HEAP: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    match server::runtime::uring::main() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(line) => {
+            eprintln!("pinion: {line}");
+            ExitCode::FAILURE
+        }
+    }
+}

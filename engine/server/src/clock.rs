@@ -1,0 +1,58 @@
+//! Time as an argument: the reactor reads it once per tick through `Clock`.
+//!
+//! Two implementations: the host's clocks here, the simulator's virtual one in the sim crate.
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use cache::Now;
+
+/// Where the reactor's time comes from.
+pub trait Clock {
+    /// The time now. `mono_us` never goes back.
+    fn now(&mut self) -> Now;
+}
+
+/// The host's clocks.
+///
+/// Wall time is the monotonic clock plus an offset that is renewed every `RESYNC_US`: one clock read per tick instead of
+/// two, and a step of the wall clock is seen within that time.
+#[derive(Debug)]
+pub struct HostClock {
+    start: Instant,
+    unix_ms_at_sync: u64,
+    synced_at_us: u64,
+}
+
+const RESYNC_US: u64 = 10_000;
+
+impl HostClock {
+    /// Starts at mono 0.
+    #[allow(clippy::disallowed_methods, reason = "this is the one place that reads the host's clocks")]
+    pub fn new() -> HostClock {
+        HostClock { start: Instant::now(), unix_ms_at_sync: unix_ms(), synced_at_us: 0 }
+    }
+}
+
+impl Default for HostClock {
+    fn default() -> Self {
+        HostClock::new()
+    }
+}
+
+impl Clock for HostClock {
+    #[inline]
+    fn now(&mut self) -> Now {
+        let mono_us = u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX);
+        if mono_us - self.synced_at_us >= RESYNC_US {
+            self.unix_ms_at_sync = unix_ms();
+            self.synced_at_us = mono_us;
+        }
+        Now { unix_ms: self.unix_ms_at_sync + (mono_us - self.synced_at_us) / 1000, mono_us }
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "this is the one place that reads the host's clocks")]
+fn unix_ms() -> u64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
+}

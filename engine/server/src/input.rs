@@ -1,0 +1,180 @@
+//! From received bytes to executed requests.
+//!
+//! Complete requests are parsed in place and join the tick's batch. A request that is split over receives, or that
+//! carries a large value, is assembled and executed by itself, after all that came before it.
+//!
+//! Fairness: a connection is served `COMMANDS_PER_TICK_MAX` requests and `BYTES_PER_TICK_MAX` bytes per tick; the rest
+//! waits in its backlog on the run list. A connection whose peer does not read its replies is not served at all.
+//!
+//! Absent on purpose: the ring. What to receive next is decided in `lifecycle`, from the state that is left here.
+
+use protocol::resp::{self, FedState, Limits, Parsed, ProtocolError};
+use protocol::{Reply, Request};
+
+use crate::batch::{Batch, execute};
+use crate::connection::State;
+use crate::node::Node;
+
+/// Serves what arrived on a connection; what may not be served now goes to its backlog.
+pub fn arrived<'t>(node: &mut Node, batch: &mut Batch<'t>, index: u32, input: &'t [u8]) {
+    let (tick, now_us) = (node.tick, node.now.mono_us);
+    let Some(connection) = node.connections.at(index) else { return };
+    connection.begin_tick(tick);
+    connection.active_us = now_us;
+    if connection.state != State::Open {
+        return;
+    }
+    if !connection.backlog.is_empty() {
+        connection.backlog.extend_from_slice(input);
+        return;
+    }
+    let consumed = serve(node, batch, index, input);
+    if consumed < input.len() {
+        keep_for_later(node, index, &input[consumed..]);
+    }
+}
+
+/// Serves a connection's backlog, as far as its share of this tick goes.
+pub fn resume_backlog(node: &mut Node, index: u32) {
+    let tick = node.tick;
+    let Some(connection) = node.connections.at(index) else { return };
+    connection.on_run_list = false;
+    connection.begin_tick(tick);
+    let mut backlog = std::mem::take(&mut connection.backlog);
+    let mut storage = std::mem::take(&mut node.backlog_storage);
+    let mut batch = storage.lend();
+    let consumed = serve(node, &mut batch, index, &backlog);
+    batch.run(node);
+    storage.give_back(batch);
+    node.backlog_storage = storage;
+    let Some(connection) = node.connections.at(index) else { return };
+    if connection.state != State::Open {
+        return;
+    }
+    backlog.drain(..consumed);
+    // A drained backlog gives its memory back: it is needed again only by a client that floods us.
+    connection.backlog = if backlog.is_empty() { Vec::new() } else { backlog };
+    if !connection.backlog.is_empty() && !connection.paused {
+        node.run_later(index);
+    }
+    node.recharge(index);
+}
+
+fn keep_for_later(node: &mut Node, index: u32, rest: &[u8]) {
+    let Some(connection) = node.connections.at(index) else { return };
+    if connection.state != State::Open {
+        return;
+    }
+    connection.backlog.extend_from_slice(rest);
+    if !connection.paused {
+        node.run_later(index);
+    }
+    node.recharge(index);
+}
+
+/// Parses and executes requests at the start of `input`; returns how many bytes are done with.
+fn serve<'t>(node: &mut Node, batch: &mut Batch<'t>, index: u32, input: &'t [u8]) -> usize {
+    let mut at = 0;
+    let mut limits = node.parse_limits(index);
+    while at < input.len() {
+        let Some(connection) = node.connections.at(index) else { return at };
+        if !connection.may_serve() {
+            return at;
+        }
+        if !connection.assembler.is_idle() {
+            match assemble(node, batch, index, &input[at..]) {
+                Some(consumed) => at += consumed,
+                None => return at,
+            }
+            continue;
+        }
+        let args_from = batch.args.len();
+        match resp::parse(&input[at..], &limits, &mut batch.args) {
+            Parsed::Request { consumed, .. } => {
+                at += consumed;
+                connection.commands_left -= 1;
+                connection.bytes_left = connection.bytes_left.saturating_sub(consumed as u32);
+                batch.push(node, index, args_from);
+                if batch.is_full() || !limits.authenticated {
+                    batch.run(node);
+                    node.pause_if_unread(index);
+                    limits = node.parse_limits(index);
+                }
+            }
+            Parsed::Nothing { consumed } => at += consumed,
+            // Split, large or broken: the assembler tells which.
+            Parsed::Incomplete => match assemble(node, batch, index, &input[at..]) {
+                Some(consumed) => at += consumed,
+                None => return at,
+            },
+        }
+    }
+    at
+}
+
+/// Feeds the connection's assembler and executes the request that it completes. `None` after a protocol error.
+fn assemble(node: &mut Node, batch: &mut Batch<'_>, index: u32, input: &[u8]) -> Option<usize> {
+    let limits = node.parse_limits(index);
+    let connection = node.connections.at(index)?;
+    let fed = match connection.assembler.feed(input, &limits) {
+        Ok(fed) => fed,
+        Err(error) => {
+            refuse(node, batch, index, &error);
+            return None;
+        }
+    };
+    connection.bytes_left = connection.bytes_left.saturating_sub(fed.consumed as u32);
+    match fed.state {
+        FedState::NeedMore => node.note_assembling(index),
+        FedState::Nothing => connection.assembler.clear(),
+        FedState::Complete => {
+            connection.commands_left -= 1;
+            batch.run(node);
+            execute_assembled(node, index);
+        }
+    }
+    Some(fed.consumed)
+}
+
+fn execute_assembled(node: &mut Node, index: u32) {
+    let Some(connection) = node.connections.at(index) else { return };
+    let (Some(client), State::Open) = (connection.client, connection.state) else { return };
+    // Out of the connection while the request borrows from it.
+    let mut assembler = std::mem::take(&mut connection.assembler);
+    if assembler.was_oversized() {
+        let version = node.cache.session(client).version();
+        let tail = connection.replies.tail();
+        Reply::new(&mut tail.bytes, &mut tail.splices, version).error(TOO_LARGE);
+        node.mark_dirty(index);
+    } else {
+        let mut args = std::mem::take(&mut node.assembled_args);
+        assembler.with_request(&mut args, |request: Request<'_>| {
+            let prepared = node.cache.prepare(client, request);
+            execute(node, index, &prepared, request);
+        });
+        node.assembled_args = args;
+    }
+    assembler.clear();
+    if let Some(connection) = node.connections.at(index) {
+        connection.assembler = assembler;
+    }
+    node.recharge(index);
+    node.pause_if_unread(index);
+}
+
+/// Redis's text for what does not fit: the old value stays.
+const TOO_LARGE: &str = "OOM command not allowed when used memory > 'maxmemory'.";
+
+/// Answers broken input with Redis's protocol error; the connection closes once it is sent.
+#[cold]
+fn refuse(node: &mut Node, batch: &mut Batch<'_>, index: u32, error: &ProtocolError) {
+    batch.run(node);
+    let Some(connection) = node.connections.at(index) else { return };
+    let (Some(client), State::Open) = (connection.client, connection.state) else { return };
+    let version = node.cache.session(client).version();
+    let tail = connection.replies.tail();
+    Reply::new(&mut tail.bytes, &mut tail.splices, version).error(&format!("ERR {error}"));
+    connection.state = State::Draining;
+    node.counters.protocol_errors += 1;
+    node.mark_dirty(index);
+}

@@ -1,0 +1,198 @@
+//! One core's state without its ring: the cache, the connections, and the lists of who needs what next.
+//!
+//! Invariants
+//! - A connection is on `dirty` at most once (its flag says so), and likewise on `run_list`.
+//! - `charged_bytes` is the sum of the connections' own `charged_bytes`.
+//!
+//! Absent on purpose: the ring. Whatever needs it happens in `reactor`, after this state says so.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use cache::{Cache, ClientIndex, Now};
+use protocol::ArgBuffer;
+use protocol::resp::Limits;
+
+use crate::batch::BatchStorage;
+use crate::connection::State;
+use crate::connections::Connections;
+
+/// Settings that connections obey. Sizes in bytes.
+#[derive(Clone, Debug)]
+pub struct ConnectionLimits {
+    /// Connections at the same time; one more is told so and closed.
+    pub clients_max: usize,
+    /// A client that is silent for longer is closed; `None`: never.
+    pub idle: Option<Duration>,
+    /// Unsent replies above which nothing more is received from the client, until it has read three quarters of them.
+    pub unsent_pause_bytes: usize,
+    /// Unsent replies above which the client is closed; `None`: never.
+    pub unsent_hard_bytes: Option<usize>,
+    /// Unsent replies above which the client is closed if they stay there for `unsent_soft_time`; `None`: never.
+    pub unsent_soft_bytes: Option<usize>,
+    /// See `unsent_soft_bytes`.
+    pub unsent_soft_time: Duration,
+    /// Without a password only loopback clients are served.
+    pub protected_mode: bool,
+    /// True if clients must authenticate.
+    pub password_set: bool,
+    /// Bounds of requests.
+    pub requests: Limits,
+}
+
+/// What happened since start, for INFO and for tests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Connections that were served.
+    pub connections_accepted: u64,
+    /// Connections refused because of `clients_max` or protected mode.
+    pub connections_refused: u64,
+    /// Accepts that failed, for want of file descriptors for example.
+    pub accept_errors: u64,
+    /// Requests that broke the protocol.
+    pub protocol_errors: u64,
+    /// Clients closed because their unsent replies went over the hard limit, or stayed over the soft one.
+    pub output_limit_closes: u64,
+    /// Times that a client was not served because it did not read its replies.
+    pub output_pauses: u64,
+    /// Clients closed after the idle timeout.
+    pub idle_closes: u64,
+    /// Times that the provided buffers ran out.
+    pub buffer_shortages: u64,
+    /// Bytes received.
+    pub received_bytes: u64,
+    /// Bytes sent.
+    pub sent_bytes: u64,
+}
+
+/// One core's state without its ring.
+pub struct Node {
+    /// Shards, sessions, settings in force.
+    pub cache: Cache,
+    /// The connections.
+    pub connections: Connections,
+    /// Settings that connections obey.
+    pub limits: ConnectionLimits,
+    /// Counted since start.
+    pub counters: Counters,
+    /// The time of this tick.
+    pub now: Now,
+    /// The number of this tick.
+    pub tick: u64,
+    /// Connections with something to send, or to be closed.
+    pub dirty: Vec<u32>,
+    /// Connections whose backlog waits for its turn.
+    pub run_list: VecDeque<u32>,
+    /// Connections with a long command under way; one may stand here several times.
+    pub jobs: Vec<u32>,
+    /// Bytes of connection buffers that are charged to the memory budget.
+    pub charged_bytes: usize,
+    /// Allocations of the batch that serves backlogs.
+    pub backlog_storage: BatchStorage,
+    /// Allocation for the arguments of assembled requests.
+    pub assembled_args: ArgBuffer,
+}
+
+impl Node {
+    /// A node without connections.
+    pub fn new(cache: Cache, limits: ConnectionLimits) -> Node {
+        Node {
+            cache,
+            connections: Connections::default(),
+            limits,
+            counters: Counters::default(),
+            now: Now { unix_ms: 0, mono_us: 0 },
+            tick: 0,
+            dirty: Vec::new(),
+            run_list: VecDeque::new(),
+            jobs: Vec::new(),
+            charged_bytes: 0,
+            backlog_storage: BatchStorage::default(),
+            assembled_args: ArgBuffer::new(),
+        }
+    }
+
+    /// The session of an open connection.
+    #[inline]
+    pub fn client(&mut self, index: u32) -> Option<ClientIndex> {
+        self.connections.at(index)?.client
+    }
+
+    /// The bounds for a connection's next request; Redis's small ones until it has authenticated.
+    #[inline]
+    pub fn parse_limits(&mut self, index: u32) -> Limits {
+        let authenticated = !self.limits.password_set
+            || self.client(index).is_some_and(|client| self.cache.session(client).is_authenticated());
+        Limits { authenticated, ..self.limits.requests }
+    }
+
+    /// Puts a connection on the list of those with something to send or to close.
+    #[inline]
+    pub fn mark_dirty(&mut self, index: u32) {
+        let Some(connection) = self.connections.at(index) else { return };
+        if !connection.dirty {
+            connection.dirty = true;
+            self.dirty.push(index);
+        }
+    }
+
+    /// Puts a connection on the run list.
+    pub fn run_later(&mut self, index: u32) {
+        let Some(connection) = self.connections.at(index) else { return };
+        if !connection.on_run_list {
+            connection.on_run_list = true;
+            self.run_list.push_back(index);
+        }
+    }
+
+    /// Stops serving a connection whose peer does not read: its unsent replies are over the limit.
+    #[inline]
+    pub fn pause_if_unread(&mut self, index: u32) {
+        let limit = self.limits.unsent_pause_bytes;
+        let Some(connection) = self.connections.at(index) else { return };
+        if !connection.paused && connection.unsent_bytes() > limit {
+            connection.paused = true;
+            self.counters.output_pauses += 1;
+            self.mark_dirty(index);
+        }
+    }
+
+    /// The connection waits for the rest of a request: its receive may have to change, its buffers are charged.
+    pub fn note_assembling(&mut self, index: u32) {
+        self.recharge(index);
+        let Some(connection) = self.connections.at(index) else { return };
+        if connection.assembler.filling().is_some() {
+            self.mark_dirty(index);
+        }
+    }
+
+    /// Charges what a connection's buffers hold now to the memory budget.
+    pub fn recharge(&mut self, index: u32) {
+        let Some(connection) = self.connections.at(index) else { return };
+        let held = connection.held_bytes();
+        self.charged_bytes = self.charged_bytes - connection.charged_bytes + held;
+        connection.charged_bytes = held;
+    }
+
+    /// Ends what a connection may still do: once its replies are out, it is closed.
+    pub fn drain(&mut self, index: u32) {
+        let Some(connection) = self.connections.at(index) else { return };
+        if connection.state == State::Open {
+            connection.state = State::Draining;
+        }
+        self.mark_dirty(index);
+    }
+
+    /// Hands the counters to the cache, for INFO.
+    pub fn publish(&mut self) {
+        let counters = self.counters;
+        let facts = self.cache.facts_mut();
+        facts.clients_max = self.limits.clients_max as u64;
+        facts.connections_received = counters.connections_accepted;
+        facts.connections_rejected = counters.connections_refused;
+        facts.net_input_bytes = counters.received_bytes;
+        facts.net_output_bytes = counters.sent_bytes;
+        facts.output_limit_disconnections = counters.output_limit_closes;
+        facts.protocol_errors = counters.protocol_errors;
+    }
+}

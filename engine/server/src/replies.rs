@@ -1,0 +1,237 @@
+//! Replies of one connection in request order.
+//!
+//! ```text
+//! owed:   [ out ............ ] [ Waiting job ] [ Ready ... ] [ Waiting job ] [ Ready ... ]
+//!           goes out now         front slot      behind it
+//! ```
+//!
+//! Invariants
+//! - Replies leave in the order of their requests: what is written behind a waiting slot waits with it.
+//! - While no slot waits, replies are encoded straight into `out`, and nothing here allocates.
+//!
+//! Absent on purpose: sockets and limits. `output` decides when to send and when enough is enough.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use cache::Job;
+use protocol::Spliced;
+use uring::{Outgoing, Splice};
+
+/// Capacity above which an emptied buffer is given back instead of kept.
+const KEPT_BYTES_MAX: usize = 64 * 1024;
+
+/// Encoded replies: bytes and the large values spliced into them.
+#[derive(Debug, Default)]
+pub struct Encoded {
+    /// Encoded bytes.
+    pub bytes: Vec<u8>,
+    /// Large values, ordered by position.
+    pub splices: Vec<Spliced>,
+}
+
+impl Encoded {
+    fn append(&mut self, other: Encoded) {
+        let base = self.bytes.len();
+        self.bytes.extend_from_slice(&other.bytes);
+        self.splices.extend(other.splices.into_iter().map(|s| Spliced { at: s.at + base, value: s.value }));
+    }
+
+    fn is_empty(&self) -> bool {
+        self.bytes.is_empty() && self.splices.is_empty()
+    }
+
+    fn wire_bytes(&self) -> usize {
+        self.bytes.len() + self.splices.iter().map(|s| s.value.len()).sum::<usize>()
+    }
+}
+
+/// One place in the order of replies.
+enum Slot {
+    /// A long command still runs; its reply comes here.
+    Waiting(Box<Job>),
+    /// Replies behind a waiting one.
+    Ready(Encoded),
+}
+
+/// The replies that a connection is owed.
+#[derive(Default)]
+pub struct Replies {
+    out: Encoded,
+    slots: VecDeque<Slot>,
+    /// Wire bytes in `slots`.
+    slot_bytes: usize,
+    /// Splices of `out` whose length is in `splice_bytes` already.
+    splices_counted: usize,
+    splice_bytes: usize,
+    /// The buffer of the last send, to be used again.
+    spare: Vec<u8>,
+}
+
+impl Replies {
+    /// Where the next reply is to be encoded.
+    #[inline]
+    pub fn tail(&mut self) -> &mut Encoded {
+        if self.slots.is_empty() {
+            return &mut self.out;
+        }
+        if !matches!(self.slots.back(), Some(Slot::Ready(_))) {
+            self.slots.push_back(Slot::Ready(Encoded::default()));
+        }
+        match self.slots.back_mut() {
+            Some(Slot::Ready(encoded)) => encoded,
+            Some(Slot::Waiting(_)) | None => unreachable!("a ready slot was pushed above"),
+        }
+    }
+
+    /// Takes a place in the order for a job's reply.
+    pub fn wait_for(&mut self, job: Box<Job>) {
+        self.slots.push_back(Slot::Waiting(job));
+    }
+
+    /// True while a job's reply is owed.
+    pub fn is_waiting(&self) -> bool {
+        !self.slots.is_empty()
+    }
+
+    /// The job whose reply is next in the order, if one runs.
+    pub fn job(&mut self) -> Option<&mut Job> {
+        match self.slots.front_mut() {
+            Some(Slot::Waiting(job)) => Some(job),
+            Some(Slot::Ready(_)) | None => None,
+        }
+    }
+
+    /// The front job is done and `reply` is its reply: releases it and all that waited only for it.
+    pub fn job_done(&mut self, reply: Encoded) {
+        let front = self.slots.pop_front();
+        assert!(matches!(front, Some(Slot::Waiting(_))), "only a waiting job can be done");
+        self.out.append(reply);
+        while let Some(Slot::Ready(_)) = self.slots.front() {
+            if let Some(Slot::Ready(encoded)) = self.slots.pop_front() {
+                self.out.append(encoded);
+            }
+        }
+        self.recount_slots();
+    }
+
+    /// Brings the count of bytes behind a waiting slot up to date.
+    pub fn recount_slots(&mut self) {
+        self.slot_bytes = self
+            .slots
+            .iter()
+            .map(|slot| match slot {
+                Slot::Ready(encoded) => encoded.wire_bytes(),
+                Slot::Waiting(_) => 0,
+            })
+            .sum();
+    }
+
+    /// Wire bytes that are encoded and not handed to the ring.
+    #[inline]
+    pub fn owed_bytes(&mut self) -> usize {
+        if self.splices_counted < self.out.splices.len() {
+            let new = &self.out.splices[self.splices_counted..];
+            self.splice_bytes += new.iter().map(|s| s.value.len()).sum::<usize>();
+            self.splices_counted = self.out.splices.len();
+        }
+        self.out.bytes.len() + self.splice_bytes + self.slot_bytes
+    }
+
+    /// Allocated bytes, large values not counted.
+    pub fn held_bytes(&self) -> usize {
+        self.out.bytes.capacity() + self.spare.capacity() + self.slot_bytes
+    }
+
+    /// True if a send could start.
+    #[inline]
+    pub fn is_ready(&self) -> bool {
+        !self.out.is_empty()
+    }
+
+    /// Takes what is ready for one send.
+    #[inline]
+    pub fn take(&mut self) -> Outgoing {
+        let bytes = std::mem::replace(&mut self.out.bytes, std::mem::take(&mut self.spare));
+        debug_assert!(self.out.bytes.is_empty());
+        let splices = if self.out.splices.is_empty() { Vec::new() } else { self.take_splices() };
+        Outgoing { bytes, splices, sent: 0 }
+    }
+
+    #[cold]
+    fn take_splices(&mut self) -> Vec<Splice> {
+        self.splices_counted = 0;
+        self.splice_bytes = 0;
+        self.out.splices.drain(..).map(|Spliced { at, value }| Splice { at, value }).collect()
+    }
+
+    /// Gives the buffer of a finished send back.
+    #[inline]
+    pub fn give_back(&mut self, mut sent: Outgoing) {
+        sent.clear();
+        if sent.bytes.capacity() > KEPT_BYTES_MAX {
+            return;
+        }
+        // `take` may have left `out` without a buffer: then the returned one serves at once.
+        if self.out.bytes.capacity() == 0 {
+            self.out.bytes = sent.bytes;
+        } else {
+            self.spare = sent.bytes;
+        }
+    }
+
+    /// Drops everything that is owed.
+    pub fn clear(&mut self) {
+        *self = Replies::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wire(out: &Outgoing) -> Vec<u8> {
+        let (mut wire, mut from) = (Vec::new(), 0);
+        for splice in &out.splices {
+            wire.extend_from_slice(&out.bytes[from..splice.at]);
+            wire.extend_from_slice(&splice.value);
+            from = splice.at;
+        }
+        wire.extend_from_slice(&out.bytes[from..]);
+        wire
+    }
+
+    fn large(replies: &mut Replies, value: &'static [u8]) {
+        let tail = replies.tail();
+        let at = tail.bytes.len();
+        tail.splices.push(Spliced { at, value: Bytes::from_static(value) });
+    }
+
+    #[test]
+    fn replies_behind_a_waiting_slot_wait_with_it() {
+        let mut replies = Replies::default();
+        replies.tail().bytes.extend_from_slice(b"a");
+        replies.wait_for(Job::test_keys());
+        replies.tail().bytes.extend_from_slice(b"c");
+        large(&mut replies, b"LARGE");
+        replies.tail().bytes.extend_from_slice(b"d");
+        assert_eq!(wire(&replies.take()), b"a");
+        assert!(!replies.is_ready());
+        replies.job_done(Encoded { bytes: b"b".to_vec(), splices: Vec::new() });
+        assert_eq!(replies.owed_bytes(), "bcLARGEd".len());
+        assert_eq!(wire(&replies.take()), b"bcLARGEd");
+        assert!(!replies.is_waiting());
+    }
+
+    #[test]
+    fn owed_bytes_count_spliced_values_once() {
+        let mut replies = Replies::default();
+        large(&mut replies, b"0123456789");
+        assert_eq!(replies.owed_bytes(), 10);
+        large(&mut replies, b"01234");
+        assert_eq!(replies.owed_bytes(), 15);
+        assert_eq!(replies.owed_bytes(), 15);
+        drop(replies.take());
+        assert_eq!(replies.owed_bytes(), 0);
+    }
+}

@@ -1,0 +1,115 @@
+//! The control thread: reads what the host says about the process, and hands it to the core through atomics.
+//!
+//! The core never opens a file. It loads these figures once per housekeeping round (100 ms), so the shared cache line
+//! costs nothing on the data path.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::io::{Seek, SeekFrom};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+/// Figures of the process, written by the control thread, read by the core.
+#[derive(Debug, Default)]
+pub struct HostFigures {
+    /// Resident memory, bytes.
+    pub resident_bytes: AtomicU64,
+    /// CPU time in user mode, microseconds.
+    pub user_us: AtomicU64,
+    /// CPU time in the kernel, microseconds.
+    pub system_us: AtomicU64,
+    /// Involuntary context switches of the core's thread.
+    pub preemptions: AtomicU64,
+    /// The core's thread, once it runs; 0 before.
+    pub core_thread: AtomicU32,
+    /// The core's loop has ended.
+    pub ended: AtomicBool,
+}
+
+const PAGE_BYTES: u64 = 4096;
+/// USER_HZ: the unit of the times in /proc, the same on every Linux.
+const TICK_US: u64 = 10_000;
+
+/// Reads the figures; keeps the files open, as opening costs more than reading.
+pub struct HostReader {
+    statm: Option<File>,
+    stat: Option<File>,
+    text: String,
+}
+
+impl HostReader {
+    /// Opens this process's files in /proc. What cannot be opened is never reported.
+    pub fn open() -> HostReader {
+        HostReader {
+            statm: File::open("/proc/self/statm").ok(),
+            stat: File::open("/proc/self/stat").ok(),
+            text: String::new(),
+        }
+    }
+
+    /// Reads all figures once.
+    pub fn refresh(&mut self, figures: &HostFigures) {
+        if let Some(pages) = read_again(&mut self.statm, &mut self.text).and_then(resident_pages) {
+            figures.resident_bytes.store(pages * PAGE_BYTES, Ordering::Relaxed);
+        }
+        if let Some((user, system)) = read_again(&mut self.stat, &mut self.text).and_then(cpu_ticks) {
+            figures.user_us.store(user * TICK_US, Ordering::Relaxed);
+            figures.system_us.store(system * TICK_US, Ordering::Relaxed);
+        }
+        let thread = figures.core_thread.load(Ordering::Relaxed);
+        if thread != 0
+            && let Ok(status) = fs::read_to_string(format!("/proc/self/task/{thread}/status"))
+            && let Some(count) = preemptions(&status)
+        {
+            figures.preemptions.store(count, Ordering::Relaxed);
+        }
+    }
+}
+
+fn read_again<'a>(file: &mut Option<File>, text: &'a mut String) -> Option<&'a str> {
+    let file = file.as_mut()?;
+    text.clear();
+    file.seek(SeekFrom::Start(0)).ok()?;
+    file.read_to_string(text).ok()?;
+    Some(text)
+}
+
+/// Resident pages: the second field of /proc/PID/statm (proc(5)).
+fn resident_pages(statm: &str) -> Option<u64> {
+    statm.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+/// User and system time in ticks: fields 14 and 15 of /proc/PID/stat. The name in field 2 may hold anything, so fields
+/// are counted from its closing parenthesis.
+fn cpu_ticks(stat: &str) -> Option<(u64, u64)> {
+    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
+    let user = fields.nth(11)?.parse().ok()?;
+    let system = fields.next()?.parse().ok()?;
+    Some((user, system))
+}
+
+fn preemptions(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("nonvoluntary_ctxt_switches:"))?;
+    line.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_of_proc_are_found() {
+        assert_eq!(resident_pages("5000 1234 300 1 0 400 0\n"), Some(1234));
+        let stat = "17 (a) b (c)) S 1 17 17 0 -1 4194304 100 0 0 0 250 75 0 0 20 0 2 0 100 0 0";
+        assert_eq!(cpu_ticks(stat), Some((250, 75)));
+        assert_eq!(preemptions("Name:\tx\nvoluntary_ctxt_switches:\t9\nnonvoluntary_ctxt_switches:\t42\n"), Some(42));
+        assert_eq!(resident_pages(""), None);
+        assert_eq!(cpu_ticks("17 (x) S"), None);
+    }
+
+    #[test]
+    fn this_process_has_figures() {
+        let figures = HostFigures::default();
+        HostReader::open().refresh(&figures);
+        assert!(figures.resident_bytes.load(Ordering::Relaxed) > 0);
+    }
+}
