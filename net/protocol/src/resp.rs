@@ -18,6 +18,7 @@ mod header;
 mod inline;
 mod parse;
 mod parts;
+pub mod reply;
 
 pub use assembler::{Assembler, Fed, FedState};
 pub use error::ProtocolError;

@@ -347,3 +347,199 @@ fn reserve(len: usize) -> Option<BytesMut> {
     // The only way from a vector to a `BytesMut` leads through `Bytes`; both steps keep the allocation.
     Some(BytesMut::from(Bytes::from(memory)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CUTS_MAX: usize = 200;
+
+    /// Feeds `input` in two pieces, cut everywhere (or, if it is long, at both ends), and expects `words`.
+    fn check(input: &[u8], words: &[&[u8]]) {
+        let (mut assembler, mut buffer, limits) = (Assembler::new(), ArgBuffer::new(), Limits::default());
+        for cut in (0..=input.len()).filter(|cut| cut.min(&(input.len() - cut)) < &CUTS_MAX) {
+            let shown = input[..input.len().min(80)].escape_ascii();
+            let (head, tail) = input.split_at(cut);
+            let mut fed = assembler.feed(head, &limits).unwrap();
+            if cut < input.len() {
+                assert_eq!(fed, Fed { consumed: cut, state: FedState::NeedMore }, "{shown} cut at {cut}");
+                assert_eq!(assembler.is_idle(), cut == 0, "{shown} cut at {cut}");
+                fed = assembler.feed(&[tail, b"*1\r\n"].concat(), &limits).unwrap();
+            }
+            assert_eq!(fed.consumed, if cut < input.len() { tail.len() } else { cut }, "{shown} cut at {cut}");
+            if words.is_empty() {
+                assert_eq!(fed.state, FedState::Nothing, "{shown} cut at {cut}");
+            } else {
+                assert_eq!(fed.state, FedState::Complete, "{shown} cut at {cut}");
+                assembler.with_request(&mut buffer, |request| {
+                    let got: Vec<&[u8]> = request.args().iter().map(|arg| arg.bytes()).collect();
+                    assert!(got == words, "{shown} cut at {cut}");
+                    assert!(
+                        request
+                            .args()
+                            .iter()
+                            .all(|arg| arg.as_large().is_some() == (arg.bytes().len() >= LARGE_BULK_MIN))
+                    );
+                });
+            }
+            assembler.clear();
+            assert!(assembler.is_idle() && !assembler.was_oversized() && assembler.filling().is_none());
+        }
+    }
+
+    fn check_broken(input: &[u8], limits: &Limits, expected: ProtocolError) {
+        let mut whole = Assembler::new();
+        assert_eq!(whole.feed(input, limits), Err(expected), "{}", input[..input.len().min(80)].escape_ascii());
+        let mut bytewise = Assembler::new();
+        let result = input.chunks(1).map(|byte| bytewise.feed(byte, limits)).find(Result::is_err);
+        assert_eq!(result, Some(Err(expected)), "{} bytewise", input[..input.len().min(80)].escape_ascii());
+    }
+
+    #[test]
+    fn a_request_is_whole_wherever_it_was_cut() {
+        check(b"*1\r\n$4\r\nPING\r\n", &[b"PING"]);
+        check(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$0\r\n\r\n", &[b"SET", b"k", b""]);
+        check(b"*2\r\n$4\r\nECHO\r\n$4\r\n\r\n\r\n\r\n", &[b"ECHO", b"\r\n\r\n"]);
+        check(b"*0\r\n", &[]);
+        check(b"*-5\r\n", &[]);
+        check(b"*-9223372036854775808\r\n", &[]);
+        check(b" \r\n", &[]);
+        check(b"set k \"a \\x41\" 'b'\r\n", &[b"set", b"k", b"a A", b"b"]);
+        let value = vec![b'v'; LARGE_BULK_MIN];
+        for len in [LARGE_BULK_MIN - 1, LARGE_BULK_MIN] {
+            let header = format!("*4\r\n$3\r\nSET\r\n$1\r\nk\r\n${len}\r\n");
+            let input = [header.as_bytes(), &value[..len], b"\r\n$2\r\nNX\r\n"].concat();
+            check(&input, &[b"SET", b"k", &value[..len], b"NX"]);
+        }
+    }
+
+    #[test]
+    fn a_broken_stream_is_named() {
+        use ProtocolError as E;
+        let limits = Limits::default();
+        let long = |head: &[u8], len: usize| [head, &vec![b'1'; len]].concat();
+        for (input, error) in [
+            (b"*x\r\n".to_vec(), E::MultibulkLength),
+            (b"*\r\n".to_vec(), E::MultibulkLength),
+            (b"*1\rx".to_vec(), E::MultibulkLength),
+            (b"*1048577\r\n".to_vec(), E::MultibulkLength),
+            (b"*9223372036854775808\r\n".to_vec(), E::MultibulkLength),
+            (long(b"*", super::super::HEADER_BYTES_MAX), E::MultibulkHeader),
+            (b"*1\r\n+".to_vec(), E::ExpectedBulk { got: b'+' }),
+            (b"*1\r\n\r".to_vec(), E::ExpectedBulk { got: b'\r' }),
+            (b"*1\r\n$-1\r\n".to_vec(), E::BulkLength),
+            (b"*1\r\n$x\r\n".to_vec(), E::BulkLength),
+            (b"*1\r\n$01\r\n".to_vec(), E::BulkLength),
+            (b"*1\r\n$536870913\r\n".to_vec(), E::BulkLength),
+            (b"*1\r\n$9223372036854775807\r\n".to_vec(), E::BulkLength),
+            (long(b"*1\r\n$", super::super::HEADER_BYTES_MAX), E::BulkHeader),
+            (b"*1\r\n$1\r\nab".to_vec(), E::BulkTrailer),
+            (b"*1\r\n$1\r\na\rb".to_vec(), E::BulkTrailer),
+            (b"*1\r\n$0\r\n\n".to_vec(), E::BulkTrailer),
+            (long(b"", 64 * 1024 + 1), E::InlineLength),
+            (b"get \"k\n".to_vec(), E::InlineQuotes),
+        ] {
+            check_broken(&input, &limits, error);
+        }
+    }
+
+    #[test]
+    fn a_client_without_authentication_is_held_short() {
+        let limits = Limits { authenticated: false, ..Limits::default() };
+        check_broken(b"*11\r\n", &limits, ProtocolError::MultibulkUnauthenticated);
+        check_broken(b"*10\r\n$16385\r\n", &limits, ProtocolError::BulkUnauthenticated);
+        let fed = Assembler::new().feed(b"*10\r\n$16384\r\n", &limits);
+        assert_eq!(fed, Ok(Fed { consumed: 13, state: FedState::NeedMore }));
+    }
+
+    #[test]
+    fn an_inline_command_may_be_as_long_as_the_limit() {
+        let limits = Limits { inline_bytes_max: 8, ..Limits::default() };
+        check_broken(b"set k 123\n", &limits, ProtocolError::InlineLength);
+        let fed = Assembler::new().feed(b"set k 12\n", &limits);
+        assert_eq!(fed, Ok(Fed { consumed: 9, state: FedState::Complete }));
+    }
+
+    #[test]
+    fn a_large_payload_is_received_in_place() {
+        let (mut assembler, mut buffer, limits) = (Assembler::new(), ArgBuffer::new(), Limits::default());
+        let len = LARGE_BULK_MIN + 5;
+        let head = format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${len}\r\nabc");
+        let fed = assembler.feed(head.as_bytes(), &limits).unwrap();
+        assert_eq!(fed, Fed { consumed: head.len(), state: FedState::NeedMore });
+        assert_eq!(assembler.filling(), Some(len - 3));
+        let mut lent = assembler.take_filling();
+        assert_eq!((lent.capacity() - lent.len(), assembler.filling()), (len - 3, None));
+        lent.extend_from_slice(&vec![b'd'; 100]);
+        assembler.put_filling(lent);
+        assert_eq!(assembler.filling(), Some(len - 103));
+        let mut lent = assembler.take_filling();
+        lent.extend_from_slice(&vec![b'e'; len - 103]);
+        let at = lent.as_ptr();
+        assembler.put_filling(lent);
+        assert_eq!(assembler.filling(), None);
+        assert_eq!(assembler.feed(b"\r\n", &limits), Ok(Fed { consumed: 2, state: FedState::Complete }));
+        let kept = assembler.with_request(&mut buffer, |request| request.get(2).and_then(Arg::as_large).cloned());
+        assembler.clear();
+        let kept = kept.unwrap();
+        assert_eq!((kept.len(), kept.as_ptr(), &kept[..4]), (len, at, &b"abcd"[..]));
+        assert!(kept.is_unique(), "the assembler shares nothing after it was cleared");
+    }
+
+    #[test]
+    fn announced_bytes_are_not_held_before_they_arrive() {
+        let mut assembler = Assembler::new();
+        assembler.feed(b"*1048576\r\n$536870912\r\n", &Limits::default()).unwrap();
+        assert!(assembler.held_bytes() < 1024);
+        assembler.feed(&[b'v'; 1000], &Limits::default()).unwrap();
+        assert!((1000..2048).contains(&assembler.held_bytes()));
+        assembler.take_filling();
+        assert!((1000..2048).contains(&assembler.held_bytes()));
+    }
+
+    #[test]
+    fn a_payload_beyond_the_limits_is_skipped_to_its_end() {
+        let len = 3 * LARGE_BULK_MIN;
+        let value = vec![b'v'; len];
+        let input = [format!("*2\r\n$1\r\nk\r\n${len}\r\n").as_bytes(), &value, b"\r\n"].concat();
+        for limits in [
+            Limits { large_bytes_max: len - 1, ..Limits::default() },
+            Limits { request_bytes_max: len, ..Limits::default() },
+        ] {
+            let mut assembler = Assembler::new();
+            for piece in input.chunks(1000) {
+                assembler.feed(piece, &limits).unwrap();
+                assert!(assembler.held_bytes() < 1024);
+            }
+            assert!(assembler.was_oversized() && assembler.filling().is_none());
+            assert_eq!(assembler.push_args(&mut Vec::new()), 0);
+            assembler.clear();
+            let next = assembler.feed(b"*1\r\n$4\r\nPING\r\n", &limits);
+            assert_eq!(next, Ok(Fed { consumed: 14, state: FedState::Complete }));
+            assert!(!assembler.was_oversized());
+        }
+    }
+
+    #[test]
+    fn small_arguments_of_one_request_are_bounded() {
+        let limits = Limits { request_bytes_max: 1000, ..Limits::default() };
+        let input = [
+            &b"*1000\r\n"[..],
+            &b"$100\r\n".iter().chain(&[b'v'; 100]).chain(b"\r\n").copied().collect::<Vec<_>>().repeat(10),
+        ]
+        .concat();
+        check_broken(&input, &limits, ProtocolError::RequestBytes);
+    }
+
+    #[test]
+    fn clearing_frees_what_a_huge_request_held() {
+        let (mut assembler, count) = (Assembler::new(), 100_000);
+        let input = [format!("*{count}\r\n").into_bytes(), b"$1\r\na\r\n".repeat(count)].concat();
+        let pieces = input.chunks(4096).map(|piece| assembler.feed(piece, &Limits::default()).unwrap()).last();
+        assert_eq!(pieces.map(|fed| fed.state), Some(FedState::Complete));
+        assert_eq!(assembler.push_args(&mut Vec::new()), count);
+        assert!(assembler.held_bytes() >= 5 * count);
+        assembler.clear();
+        assert!(assembler.held_bytes() <= 3 * super::super::parts::KEPT_BYTES_MAX);
+    }
+}
