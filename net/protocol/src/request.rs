@@ -2,7 +2,8 @@
 //!
 //! Invariants
 //! - A `Request` has at least one argument.
-//! - An argument is `large` exactly if it has `LARGE_BULK_MIN` bytes or more and came from a client.
+//! - An argument that a client framed by its length is `large` exactly if it has `LARGE_BULK_MIN` bytes or more. A word
+//!   of an inline command never is, though it may be that long.
 //!
 //! Absent on purpose: command names and arities. The cache knows those.
 

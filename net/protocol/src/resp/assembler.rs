@@ -470,7 +470,7 @@ mod tests {
         assert_eq!(assembler.filling(), Some(len - 3));
         let mut lent = assembler.take_filling();
         assert_eq!((lent.capacity() - lent.len(), assembler.filling()), (len - 3, None));
-        lent.extend_from_slice(&vec![b'd'; 100]);
+        lent.extend_from_slice(&[b'd'; 100]);
         assembler.put_filling(lent);
         assert_eq!(assembler.filling(), Some(len - 103));
         let mut lent = assembler.take_filling();
