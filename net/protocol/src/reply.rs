@@ -254,3 +254,120 @@ impl<'a> Reply<'a> {
         self.bytes.extend_from_slice(b"\r\n");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::LARGE_BULK_MIN;
+
+    /// What `write` puts on the wire in one dialect, spliced values in their places.
+    fn wire(version: Version, write: &dyn Fn(&mut Reply<'_>)) -> Vec<u8> {
+        let (mut bytes, mut splices) = (b"before".to_vec(), Vec::new());
+        write(&mut Reply::new(&mut bytes, &mut splices, version));
+        let (mut wire, mut from) = (Vec::new(), 0);
+        for splice in &splices {
+            wire.extend_from_slice(&bytes[from..splice.at]);
+            wire.extend_from_slice(&splice.value);
+            from = splice.at;
+        }
+        wire.extend_from_slice(&bytes[from..]);
+        assert_eq!(&wire[..6], b"before");
+        wire.split_off(6)
+    }
+
+    fn check(write: &dyn Fn(&mut Reply<'_>), resp2: &str, resp3: &str) {
+        assert_eq!(wire(Version::Resp2, write).escape_ascii().to_string(), resp2.as_bytes().escape_ascii().to_string());
+        assert_eq!(wire(Version::Resp3, write).escape_ascii().to_string(), resp3.as_bytes().escape_ascii().to_string());
+    }
+
+    fn check_both(write: &dyn Fn(&mut Reply<'_>), expected: &str) {
+        check(write, expected, expected);
+    }
+
+    #[test]
+    fn each_dialect_has_its_own_forms() {
+        check(&|r| r.null(), "$-1\r\n", "_\r\n");
+        check(&|r| r.null_array(), "*-1\r\n", "_\r\n");
+        check(&|r| r.map(3), "*6\r\n", "%3\r\n");
+        check(&|r| r.map(0), "*0\r\n", "%0\r\n");
+        check(&|r| r.set(2), "*2\r\n", "~2\r\n");
+        check(&|r| r.push(3), "*3\r\n", ">3\r\n");
+        check(&|r| r.boolean(true), ":1\r\n", "#t\r\n");
+        check(&|r| r.boolean(false), ":0\r\n", "#f\r\n");
+        check(&|r| r.double(0.5), "$3\r\n0.5\r\n", ",0.5\r\n");
+        check(&|r| r.double(3.0), "$1\r\n3\r\n", ",3\r\n");
+        check(&|r| r.double(f64::NEG_INFINITY), "$4\r\n-inf\r\n", ",-inf\r\n");
+        check(&|r| r.verbatim("txt", "a\r\nb"), "$4\r\na\r\nb\r\n", "=8\r\ntxt:a\r\nb\r\n");
+    }
+
+    #[test]
+    fn the_common_forms_are_the_same_in_both() {
+        check_both(&|r| r.ok(), "+OK\r\n");
+        check_both(&|r| r.simple("PONG"), "+PONG\r\n");
+        check_both(&|r| r.error("ERR syntax error"), "-ERR syntax error\r\n");
+        check_both(&|r| r.error("ERR unknown command 'a\r\nb'"), "-ERR unknown command 'a  b'\r\n");
+        check_both(&|r| r.bulk(b""), "$0\r\n\r\n");
+        check_both(&|r| r.bulk(b"a\r\nb"), "$4\r\na\r\nb\r\n");
+        check_both(&|r| r.bulk_integer(-12), "$3\r\n-12\r\n");
+        check_both(&|r| r.array(0), "*0\r\n");
+        check_both(&|r| r.array(1_000_000), "*1000000\r\n");
+        check_both(&|r| r.raw(b":1\r\n"), ":1\r\n");
+    }
+
+    #[test]
+    fn numbers_of_every_width_are_exact() {
+        let around = |n: i64| [n - 1, n, n + 1];
+        for value in [1i64, 10, 100, 1000, 10_000, 123_456_789].into_iter().flat_map(around).chain([i64::MAX, i64::MIN])
+        {
+            check_both(&|r| r.integer(value), &format!(":{value}\r\n"));
+            check_both(&|r| r.integer(-value.max(-i64::MAX)), &format!(":{}\r\n", -value.max(-i64::MAX)));
+            check_both(&|r| r.bulk_integer(value), &format!("${}\r\n{value}\r\n", value.to_string().len()));
+        }
+        for len in [9, 10, 99, 100, 999, 1000, 20_000] {
+            let text = "x".repeat(len);
+            check_both(&|r| r.bulk(text.as_bytes()), &format!("${len}\r\n{text}\r\n"));
+        }
+    }
+
+    #[test]
+    fn large_values_go_out_by_reference_and_in_order() {
+        let value = Bytes::from("y".repeat(LARGE_BULK_MIN));
+        let (mut bytes, mut splices) = (Vec::new(), Vec::new());
+        Reply::new(&mut bytes, &mut splices, Version::Resp2).large(&value);
+        assert_eq!(splices[0].value.as_ptr(), value.as_ptr());
+        check_both(
+            &|r| {
+                r.array(3);
+                r.large(&value);
+                r.integer(1);
+                r.large(&Bytes::from_static(b"z"));
+            },
+            &format!("*3\r\n$16384\r\n{}\r\n:1\r\n$1\r\nz\r\n", "y".repeat(LARGE_BULK_MIN)),
+        );
+    }
+
+    #[test]
+    fn rewinding_forgets_half_a_reply() {
+        let half = |r: &mut Reply<'_>| {
+            r.integer(1);
+            let mark = r.mark();
+            r.array(2);
+            r.large(&Bytes::from_static(b"gone"));
+            r.rewind(mark);
+            r.error("ERR no");
+        };
+        check_both(&half, ":1\r\n-ERR no\r\n");
+    }
+
+    #[test]
+    fn the_dialect_may_change_between_replies() {
+        let hello = |r: &mut Reply<'_>| {
+            r.set_version(Version::Resp3);
+            assert_eq!(r.version(), Version::Resp3);
+            r.null();
+            r.set_version(Version::Resp2);
+            r.null();
+        };
+        check_both(&hello, "_\r\n$-1\r\n");
+    }
+}
