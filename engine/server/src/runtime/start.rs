@@ -128,7 +128,7 @@ impl fmt::Display for StartBlock<'_> {
         }
         let (limit, host) = (binary(settings.maxmemory), binary(self.host_bytes));
         writeln!(f, "  memory   {limit} of {host} allowed, {} shards", self.shards)?;
-        writeln!(f, "  policy   {}", settings.maxmemory_policy)?;
+        writeln!(f, "  policy   {}", settings.maxmemory_policy.name())?;
         let access = match (settings.requirepass.expose(), settings.protected_mode) {
             (Some(_), _) => "with a password",
             (None, true) => "without a password: only clients on this host are served (protected mode)",

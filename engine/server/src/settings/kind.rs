@@ -7,11 +7,13 @@
 //! Absent on purpose: the names of settings.
 
 use super::Refusal;
+use cache::Policy;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
+use tracing::level_filters::LevelFilter;
 
 /// A unit with a range.
 pub(super) trait Kind {
@@ -114,38 +116,10 @@ impl Kind for YesNo {
     }
 }
 
-/// One of the words of a list.
-pub(super) struct Word(pub &'static [&'static str]);
-
-impl Kind for Word {
-    type Value = &'static str;
-
-    fn parse(&self, text: &str) -> Result<&'static str, Refusal> {
-        let known = self.0.iter().find(|word| word.eq_ignore_ascii_case(text)).copied();
-        known.ok_or_else(|| not_one_of(self.0.iter().copied()))
-    }
-
-    fn show(&self, value: &&'static str) -> String {
-        value.to_string()
-    }
-
-    fn shape(&self) -> &'static str {
-        "NAME"
-    }
-
-    fn range(&self) -> String {
-        self.0.join(", ")
-    }
-
-    fn example(&self) -> String {
-        self.0.last().copied().unwrap_or_default().into()
-    }
-}
-
 /// An enum whose variants a user can name.
 pub(super) trait Named: Copy + 'static {
-    /// Every variant with its name.
-    const ALL: &'static [(&'static str, Self)];
+    /// Every variant.
+    const ALL: &'static [Self];
     /// The name of this one.
     fn name(self) -> &'static str;
 }
@@ -163,8 +137,8 @@ impl<T: Named> Kind for Choice<T> {
     type Value = T;
 
     fn parse(&self, text: &str) -> Result<T, Refusal> {
-        let known = T::ALL.iter().find(|(name, _)| name.eq_ignore_ascii_case(text));
-        known.map(|&(_, value)| value).ok_or_else(|| not_one_of(T::ALL.iter().map(|&(name, _)| name)))
+        let known = T::ALL.iter().copied().find(|value| value.name().eq_ignore_ascii_case(text));
+        known.ok_or_else(|| Refusal::new(format!("argument(s) must be one of the following: {}", self.range()), ""))
     }
 
     fn show(&self, value: &T) -> String {
@@ -176,11 +150,11 @@ impl<T: Named> Kind for Choice<T> {
     }
 
     fn range(&self) -> String {
-        T::ALL.iter().map(|&(name, _)| name).collect::<Vec<_>>().join(", ")
+        T::ALL.iter().map(|value| value.name()).collect::<Vec<_>>().join(", ")
     }
 
     fn example(&self) -> String {
-        T::ALL.last().map(|&(name, _)| name).unwrap_or_default().into()
+        T::ALL.last().map(|value| value.name()).unwrap_or_default().into()
     }
 }
 
@@ -198,12 +172,7 @@ pub enum LogLevel {
 }
 
 impl Named for LogLevel {
-    const ALL: &'static [(&'static str, LogLevel)] = &[
-        ("debug", LogLevel::Debug),
-        ("verbose", LogLevel::Verbose),
-        ("notice", LogLevel::Notice),
-        ("warning", LogLevel::Warning),
-    ];
+    const ALL: &'static [LogLevel] = &[LogLevel::Debug, LogLevel::Verbose, LogLevel::Notice, LogLevel::Warning];
 
     fn name(self) -> &'static str {
         match self {
@@ -212,6 +181,26 @@ impl Named for LogLevel {
             LogLevel::Notice => "notice",
             LogLevel::Warning => "warning",
         }
+    }
+}
+
+impl LogLevel {
+    /// The finest of our log levels that is shown.
+    pub fn level(self) -> LevelFilter {
+        match self {
+            LogLevel::Debug => LevelFilter::TRACE,
+            LogLevel::Verbose => LevelFilter::DEBUG,
+            LogLevel::Notice => LevelFilter::INFO,
+            LogLevel::Warning => LevelFilter::WARN,
+        }
+    }
+}
+
+impl Named for Policy {
+    const ALL: &'static [Policy] = &Policy::ALL;
+
+    fn name(self) -> &'static str {
+        Policy::name(self)
     }
 }
 
@@ -309,11 +298,6 @@ pub(super) fn out_of_range(min: u64, max: u64) -> Refusal {
     Refusal::new(format!("argument must be between {min} and {max} inclusive"), "")
 }
 
-fn not_one_of(words: impl Iterator<Item = &'static str>) -> Refusal {
-    let words = words.collect::<Vec<_>>().join(", ");
-    Refusal::new(format!("argument(s) must be one of the following: {words}"), "")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -359,17 +343,15 @@ mod tests {
 
     #[test]
     fn words_come_from_their_list() {
-        check(&Word(&["one", "two"]), "TWO", Ok("two"));
-        check(&Word(&["one", "two"]), "three", Err("argument(s) must be one of the following: one, two"));
         let level = Choice::<LogLevel>::new();
         check(&level, "Debug", Ok("debug"));
         check(&level, "x", Err("argument(s) must be one of the following: debug, verbose, notice, warning"));
     }
 
     #[test]
-    fn every_named_variant_finds_itself() {
-        for &(name, level) in LogLevel::ALL {
-            assert_eq!(level.name(), name);
+    fn every_policy_has_its_name() {
+        for policy in Policy::ALL {
+            check(&Choice::<Policy>::new(), policy.name(), Ok(policy.name()));
         }
     }
 

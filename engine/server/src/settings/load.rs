@@ -79,6 +79,7 @@ fn content(path: &Path, read_file: &dyn Fn(&Path) -> io::Result<String>) -> Resu
 mod tests {
     use super::*;
     use crate::settings::{BindAddress, Cores, MEMORY_BYTES_MIN};
+    use cache::Policy;
 
     const FACTS: Facts = Facts { memory_bytes: 8 << 30, clients_max: 20_000 };
 
@@ -108,7 +109,7 @@ mod tests {
         assert_eq!(settings.port, 6379);
         assert_eq!(settings.bind, [BindAddress { ip: [127, 0, 0, 1].into(), optional: false }]);
         assert_eq!(settings.maxmemory, 4 << 30);
-        assert_eq!(settings.maxmemory_policy, "allkeys-s3fifo");
+        assert_eq!(settings.maxmemory_policy, Policy::AllkeysS3fifo);
         assert_eq!(settings.requirepass.expose(), None);
         assert_eq!(settings.cores, Cores::Auto);
         assert!(settings.protected_mode);

@@ -32,9 +32,10 @@ pub use load::{Startup, load};
 pub use network::{BindAddress, OutputLimits};
 pub use table::{Change, Setting};
 
+use cache::Policy;
 use cores::CoreList;
 use fixed::{Fixed, Only};
-use kind::{Choice, Path, Seconds, Secret, SecretText, Whole, Word, YesNo};
+use kind::{Choice, Path, Seconds, Secret, SecretText, Whole, YesNo};
 use memory::{GIB, MIB, Memory};
 use network::{AddressList, OctalMode, OutputLimitClasses};
 use std::path::PathBuf;
@@ -45,20 +46,6 @@ pub const MEMORY_BYTES_MIN: u64 = 32 * MIB;
 
 /// The most `maxmemory`: what a user process can map.
 const MEMORY_BYTES_MAX: u64 = 128 * 1024 * GIB;
-
-/// Every policy name of Redis, and our own default first.
-const POLICIES: &[&str] = &[
-    "allkeys-s3fifo",
-    "volatile-s3fifo",
-    "volatile-lru",
-    "volatile-lfu",
-    "volatile-random",
-    "volatile-ttl",
-    "allkeys-lru",
-    "allkeys-lfu",
-    "allkeys-random",
-    "noeviction",
-];
 
 table::settings! {
     "Network" {
@@ -108,7 +95,7 @@ table::settings! {
         maxmemory: u64 = "0" in Memory { range: MEMORY_BYTES_MIN..=MEMORY_BYTES_MAX, zero: true }, AnyTime;
 
         /// What goes when memory is full.
-        maxmemory_policy: &'static str = "allkeys-s3fifo" in Word(POLICIES), AnyTime;
+        maxmemory_policy: Policy = "allkeys-s3fifo" in Choice::<Policy>::new(), AnyTime;
     }
 
     "Process" {
