@@ -1,1 +1,43 @@
-//! pinion-cache
+//! pinion-cache: what commands mean.
+//!
+//! One `Cache` is everything that one core knows: shards with their items, sessions, settings in force, statistics. Requests
+//! come in parsed, replies go out encoded; time, seed and settings are arguments.
+//!
+//! Invariants
+//! - Sans-I/O: no ring, thread, file or clock is known here.
+//! - Every change to an item goes through `Shard::commit`.
+//! - GET (hit and miss), an overwriting SET and INCR allocate nothing (`tests/allocation.rs`).
+#![forbid(unsafe_code)]
+
+mod answer;
+mod cache;
+mod call;
+mod clients;
+mod commands;
+mod config;
+mod facts;
+mod glob;
+mod job;
+mod number;
+mod route;
+mod shard;
+mod shards;
+mod spec;
+mod statistics;
+mod table;
+mod time;
+
+#[cfg(test)]
+#[path = "../tests/rig/mod.rs"]
+mod rig;
+
+pub use answer::OUT_OF_MEMORY;
+pub use cache::{Cache, CacheOptions, Outcome, Prepared, shard_count};
+pub use clients::{ClientIndex, ClientOrigin, DATABASE_COUNT, Session, Wire};
+pub use config::Config;
+pub use facts::{Facts, PINION_VERSION, REDIS_VERSION};
+pub use job::{Job, JobState};
+pub use l1::{Budget, MemoryOptions, Policy, Usage};
+pub use route::{SLOT_COUNT, place, slot};
+pub use table::Command;
+pub use time::Now;

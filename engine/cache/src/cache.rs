@@ -1,0 +1,387 @@
+//! Cache: everything that one core knows, and how a request becomes a reply.
+//!
+//! ```text
+//! prepare ---> prefetch_bucket ---> prefetch_record ---> execute ---> reply
+//! what, where   index line           record               Outcome
+//! ```
+//!
+//! A batch goes through the stages together, so that its cache misses overlap. `prepare` and the prefetches change
+//! nothing; whatever earlier requests of the batch may change (the database, authentication) is read by `execute`.
+//!
+//! Absent on purpose: sockets, threads, clocks. Time comes with `begin_tick`, facts about the process with `facts_mut`.
+
+use std::io;
+
+use item::{KEY_BYTES_MAX, Key, Keyspace, Place};
+use l1::{Item, MemoryOptions, Usage};
+use protocol::{Reply, Request};
+
+use crate::answer::Refusal;
+use crate::call::{Call, KEY_TOO_LONG};
+use crate::clients::{ClientIndex, ClientOrigin, Clients, Session};
+use crate::config::{Config, InForce};
+use crate::facts::Facts;
+use crate::job::{Job, JobState};
+use crate::shard::Change;
+use crate::shards::Shards;
+use crate::spec::flag;
+use crate::statistics::Statistics;
+use crate::table::{self, Command};
+use crate::time::Now;
+
+/// What a cache is made of.
+pub struct CacheOptions {
+    /// Seed of the key hash; belongs to the data, so it stays the same as long as the data lives.
+    pub seed: u64,
+    /// Shards of this core; see `shard_count`.
+    pub shard_count: usize,
+    /// The memory of this core. Limit and policy are then taken from `config`, if it has them.
+    pub memory: MemoryOptions,
+    /// All settings of the process.
+    pub config: Box<dyn Config>,
+}
+
+/// Shards of a process with `cores` cores, unless its data says otherwise.
+pub fn shard_count(cores: usize) -> usize {
+    const PER_CORE: usize = 4;
+    const MIN: usize = 8;
+    (cores * PER_CORE).max(MIN)
+}
+
+/// A request that was looked up and routed.
+#[derive(Clone, Copy, Debug)]
+pub struct Prepared {
+    verdict: Verdict,
+    has_key: bool,
+    keyspace: Keyspace,
+    place: Place,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Verdict {
+    Run(Command),
+    Refuse(Fault),
+}
+
+/// Why a request cannot run, whatever its client's state.
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    UnknownCommand,
+    UnknownSubcommand,
+    Arity(Command),
+    KeyTooLong(Command),
+}
+
+/// What became of a request.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The reply is complete.
+    Done,
+    /// The reply is complete; after it the connection closes.
+    Close,
+    /// The reply comes later, from `Cache::run_job`. It takes this request's place in the order of replies.
+    Job(Box<Job>),
+}
+
+/// Everything that one core knows.
+pub struct Cache {
+    pub(crate) shards: Shards,
+    pub(crate) clients: Clients,
+    pub(crate) statistics: Statistics,
+    pub(crate) now: Now,
+    pub(crate) in_force: InForce,
+    pub(crate) facts: Facts,
+    pub(crate) config: Box<dyn Config>,
+    pub(crate) config_changed: bool,
+    /// Values in the making; empty between commands. Kept for its allocation.
+    pub(crate) scratch: Vec<u8>,
+}
+
+impl Cache {
+    /// An empty cache. The error is the operating system's when it refuses the memory.
+    pub fn new(options: CacheOptions) -> io::Result<Cache> {
+        let in_force = InForce::read(&*options.config);
+        let mut cache = Cache {
+            shards: Shards::new(options.shard_count, options.seed, options.memory)?,
+            clients: Clients::default(),
+            statistics: Statistics::default(),
+            now: Now::default(),
+            in_force,
+            facts: Facts::default(),
+            config: options.config,
+            config_changed: false,
+            scratch: Vec::new(),
+        };
+        cache.obey_settings();
+        Ok(cache)
+    }
+
+    /// Begins a tick: until the next one, this is the time.
+    pub fn begin_tick(&mut self, now: Now) {
+        self.now = now;
+    }
+
+    /// A session for a new connection.
+    pub fn connect(&mut self, origin: ClientOrigin, now: Now) -> ClientIndex {
+        self.clients.connect(origin, self.in_force.password.is_none(), now)
+    }
+
+    /// Ends a session. Its index may be given out again.
+    pub fn disconnect(&mut self, client: ClientIndex) {
+        self.clients.disconnect(client);
+    }
+
+    /// The session of a connected client.
+    #[inline]
+    pub fn session(&self, client: ClientIndex) -> &Session {
+        self.clients.get(client)
+    }
+
+    /// The session of a connected client, to update what the server knows about it.
+    #[inline]
+    pub fn session_mut(&mut self, client: ClientIndex) -> &mut Session {
+        self.clients.get_mut(client)
+    }
+
+    /// Looks a request up and routes it. Changes nothing.
+    #[inline]
+    pub fn prepare(&self, client: ClientIndex, request: Request<'_>) -> Prepared {
+        let mut prepared = Prepared {
+            verdict: Verdict::Refuse(Fault::UnknownCommand),
+            has_key: false,
+            keyspace: Keyspace(0),
+            place: Place { slot: 0, hash: 0 },
+        };
+        let Some(command) = Command::find(request.name()) else { return prepared };
+        let shape = command.shape();
+        if shape.is_container {
+            prepared.verdict = in_container(command, request);
+            return prepared;
+        }
+        if !shape.takes(request.len()) {
+            prepared.verdict = Verdict::Refuse(Fault::Arity(command));
+            return prepared;
+        }
+        prepared.verdict = Verdict::Run(command);
+        if shape.has_key {
+            let key = request.arg(1);
+            if key.len() > KEY_BYTES_MAX {
+                prepared.verdict = Verdict::Refuse(Fault::KeyTooLong(command));
+                return prepared;
+            }
+            prepared.has_key = true;
+            prepared.keyspace = self.keyspace_of(client);
+            prepared.place = self.shards.place(key);
+        }
+        prepared
+    }
+
+    /// Starts to fetch the index line of the first key.
+    #[inline]
+    pub fn prefetch_bucket(&self, prepared: &Prepared) {
+        if prepared.has_key {
+            self.shards.prefetch_bucket(prepared.keyspace, prepared.place);
+        }
+    }
+
+    /// Starts to fetch the record of the first key, some time after its index line.
+    #[inline]
+    pub fn prefetch_record(&self, prepared: &Prepared) {
+        if prepared.has_key {
+            self.shards.prefetch_record(prepared.keyspace, prepared.place);
+        }
+    }
+
+    /// Runs a request that `prepare` has seen, and appends its reply.
+    #[inline]
+    pub fn execute(
+        &mut self,
+        client: ClientIndex,
+        prepared: &Prepared,
+        request: Request<'_>,
+        reply: &mut Reply<'_>,
+    ) -> Outcome {
+        let command = match prepared.verdict {
+            Verdict::Run(command) => command,
+            Verdict::Refuse(fault) => return self.reject(fault, request, reply),
+        };
+        let session = self.clients.get_mut(client);
+        session.begin(command, self.now.mono_us);
+        let keyspace = self.shards.keyspace(session.database());
+        if !session.is_authenticated() && !self.may_run_unauthenticated(command) {
+            return self.reject_unauthenticated(command, reply);
+        }
+        self.statistics.calls[command.index()] += 1;
+        table::dispatch(self, Call { client, command, keyspace, place: prepared.place, request }, reply)
+    }
+
+    /// Continues a job for a bounded time. `Done`: its reply is written. Otherwise nothing is written yet.
+    pub fn run_job(&mut self, job: &mut Job, reply: &mut Reply<'_>) -> JobState {
+        job.run(self, reply)
+    }
+
+    /// Upkeep: expiry, reclaim, lazy frees, a bounded amount. True if there is more to do right now.
+    pub fn maintain(&mut self) -> bool {
+        self.shards.maintain(self.now.unix_ms, &mut self.statistics)
+    }
+
+    /// When `maintain` wants to be called next, in Unix milliseconds; `None`: whenever something has changed.
+    pub fn next_deadline_ms(&self) -> Option<u64> {
+        self.shards.next_deadline_ms()
+    }
+
+    /// Charges memory that is used beside the items, as an absolute figure in bytes: connection buffers above all.
+    pub fn charge(&mut self, other_bytes: u64) {
+        self.shards.memory_mut().charge(other_bytes);
+    }
+
+    /// Tells the resident set size, in bytes; to be called every 100 ms.
+    pub fn feedback(&mut self, rss_bytes: u64) {
+        self.facts.rss_bytes = rss_bytes;
+        self.shards.memory_mut().feedback(rss_bytes);
+    }
+
+    /// How the memory is used.
+    pub fn usage(&self) -> Usage {
+        self.shards.usage()
+    }
+
+    /// The longest value that memory may ever hold, in bytes. The answer to a longer one is `OUT_OF_MEMORY`.
+    pub fn value_bytes_max(&self) -> usize {
+        self.shards.value_bytes_max()
+    }
+
+    /// `proto-max-bulk-len`, in bytes.
+    pub fn string_bytes_max(&self) -> usize {
+        self.in_force.string_bytes_max
+    }
+
+    /// True if new clients must authenticate.
+    pub fn needs_password(&self) -> bool {
+        self.in_force.password.is_some()
+    }
+
+    /// What INFO prints about the process.
+    pub fn facts_mut(&mut self) -> &mut Facts {
+        &mut self.facts
+    }
+
+    /// All settings.
+    pub fn config(&self) -> &dyn Config {
+        &*self.config
+    }
+
+    /// True if CONFIG SET has changed settings since the last call. The cache obeys its own already.
+    pub fn take_config_change(&mut self) -> bool {
+        std::mem::take(&mut self.config_changed)
+    }
+
+    /// Applies a change to an item.
+    #[inline]
+    pub(crate) fn commit(&mut self, change: Change<'_>) -> Result<bool, Refusal> {
+        Ok(self.shards.commit(change, &mut self.statistics)?)
+    }
+
+    /// Reads the settings that the cache itself obeys.
+    pub(crate) fn obey_settings(&mut self) {
+        self.in_force = InForce::read(&*self.config);
+        let memory = self.shards.memory_mut();
+        if self.in_force.memory_bytes_max > 0 {
+            memory.set_limit(self.in_force.memory_bytes_max);
+        }
+        memory.set_policy(self.in_force.policy);
+    }
+
+    /// The item of `key` for a command that reads it: counted as a use, and as a hit or miss.
+    #[inline]
+    pub(crate) fn read(&mut self, key: &Key<'_>) -> Option<Item<'_>> {
+        let item = self.shards.get(key, self.now.unix_ms);
+        match item {
+            Some(_) => self.statistics.keyspace_hits += 1,
+            None => self.statistics.keyspace_misses += 1,
+        }
+        item
+    }
+
+    /// Writes and counts an error reply.
+    #[cold]
+    pub(crate) fn refuse(&mut self, refusal: &Refusal, reply: &mut Reply<'_>) {
+        self.statistics.error(&refusal.0);
+        reply.error(&refusal.0);
+    }
+
+    #[inline]
+    fn keyspace_of(&self, client: ClientIndex) -> Keyspace {
+        self.shards.keyspace(self.clients.get(client).database())
+    }
+
+    /// Clients that connected when a password was needed may go on without one if none is needed any more.
+    #[cold]
+    fn may_run_unauthenticated(&self, command: Command) -> bool {
+        self.in_force.password.is_none() || command.spec().flags & flag::NO_AUTH != 0
+    }
+
+    #[cold]
+    fn reject_unauthenticated(&mut self, command: Command, reply: &mut Reply<'_>) -> Outcome {
+        self.statistics.rejected[command.index()] += 1;
+        self.refuse(&Refusal::text("NOAUTH Authentication required."), reply);
+        Outcome::Done
+    }
+
+    #[cold]
+    fn reject(&mut self, fault: Fault, request: Request<'_>, reply: &mut Reply<'_>) -> Outcome {
+        let refusal = match fault {
+            Fault::UnknownCommand => Refusal::new(unknown_command(request)),
+            Fault::UnknownSubcommand => Refusal::new(unknown_subcommand(request)),
+            Fault::Arity(command) => {
+                self.statistics.rejected[command.index()] += 1;
+                Refusal::arity(command)
+            }
+            Fault::KeyTooLong(command) => {
+                self.statistics.rejected[command.index()] += 1;
+                KEY_TOO_LONG
+            }
+        };
+        self.refuse(&refusal, reply);
+        Outcome::Done
+    }
+}
+
+#[cold]
+fn in_container(container: Command, request: Request<'_>) -> Verdict {
+    let command = match request.get(1) {
+        None => container,
+        Some(name) => match container.subcommand(name.bytes()) {
+            None => return Verdict::Refuse(Fault::UnknownSubcommand),
+            Some(command) => command,
+        },
+    };
+    if command.shape().takes(request.len()) { Verdict::Run(command) } else { Verdict::Refuse(Fault::Arity(command)) }
+}
+
+/// Bytes of a name, or of the arguments together, that the error about an unknown command quotes.
+const QUOTED_BYTES_MAX: usize = 128;
+
+fn unknown_command(request: Request<'_>) -> String {
+    let mut args = String::new();
+    for arg in request.args().iter().skip(1) {
+        if args.len() >= QUOTED_BYTES_MAX {
+            break;
+        }
+        args.push_str(&format!("'{}' ", quoted(arg.bytes(), QUOTED_BYTES_MAX - args.len())));
+    }
+    let name = quoted(request.name(), QUOTED_BYTES_MAX);
+    format!("ERR unknown command '{name}', with args beginning with: {args}")
+}
+
+fn unknown_subcommand(request: Request<'_>) -> String {
+    let name = quoted(request.arg(1), QUOTED_BYTES_MAX);
+    let container = quoted(request.name(), QUOTED_BYTES_MAX).to_uppercase();
+    format!("ERR unknown subcommand '{name}'. Try {container} HELP.")
+}
+
+/// The first `bytes_max` bytes of a client's text, up to a NUL, as far as they are text.
+fn quoted(text: &[u8], bytes_max: usize) -> std::borrow::Cow<'_, str> {
+    let text = &text[..text.len().min(bytes_max)];
+    String::from_utf8_lossy(text.split(|&b| b == 0).next().unwrap_or_default())
+}

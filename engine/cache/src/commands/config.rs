@@ -1,0 +1,171 @@
+//! CONFIG: the settings by Redis's names.
+
+use protocol::Reply;
+
+use crate::answer::Refusal;
+use crate::cache::Cache;
+use crate::call::Call;
+use crate::glob::{self, Case};
+use crate::spec::{Spec, flag};
+use crate::statistics::Statistics;
+
+pub(crate) const CONFIG: Spec = Spec {
+    name: "config",
+    arity: -2,
+    since: "2.0.0",
+    summary: "Container of the commands about settings.",
+    ..Spec::PLAIN
+};
+
+const SUBCOMMAND: Spec =
+    Spec { flags: flag::ADMIN | flag::NOSCRIPT | flag::LOADING | flag::STALE, since: "2.0.0", ..Spec::PLAIN };
+
+pub(crate) const CONFIG_GET: Spec = Spec {
+    name: "config|get",
+    arity: -3,
+    summary: "Answers the settings whose names match the patterns.",
+    complexity: "O(N), N patterns",
+    ..SUBCOMMAND
+};
+
+pub(crate) const CONFIG_SET: Spec = Spec {
+    name: "config|set",
+    arity: -4,
+    tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
+    summary: "Changes settings, all of them or none.",
+    complexity: "O(N), N settings",
+    ..SUBCOMMAND
+};
+
+pub(crate) const CONFIG_RESETSTAT: Spec = Spec {
+    name: "config|resetstat",
+    arity: 2,
+    tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
+    summary: "Sets the counters of INFO to zero.",
+    ..SUBCOMMAND
+};
+
+pub(crate) const CONFIG_HELP: Spec = Spec {
+    name: "config|help",
+    arity: 2,
+    flags: flag::LOADING | flag::STALE,
+    since: "5.0.0",
+    summary: "Lists the subcommands.",
+    ..SUBCOMMAND
+};
+
+/// CONFIG without a subcommand never passes the arity check.
+pub(crate) fn container(_: &mut Cache, call: Call<'_>, _: &mut Reply<'_>) -> Result<(), Refusal> {
+    Err(Refusal::arity(call.command))
+}
+
+pub(crate) fn get(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
+    let patterns = call.args_from(2);
+    let wanted = |name: &str| patterns.iter().any(|arg| glob::matches(arg.bytes(), name.as_bytes(), Case::Ignored));
+    let found: Vec<(&str, String)> = cache
+        .config
+        .names()
+        .iter()
+        .filter(|name| wanted(name))
+        .filter_map(|name| Some((*name, cache.config.get(name)?)))
+        .collect();
+    reply.map(found.len());
+    for (name, value) in found {
+        reply.bulk(name.as_bytes());
+        reply.bulk(value.as_bytes());
+    }
+}
+
+pub(crate) fn set(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+    let args = call.args_from(2);
+    if !args.len().is_multiple_of(2) {
+        return Err(Refusal::arity(call.command));
+    }
+    let mut pairs: Vec<(&str, &str)> = Vec::with_capacity(args.len() / 2);
+    for pair in args.chunks_exact(2) {
+        let name = known_name(cache, pair[0].bytes())?;
+        if pairs.iter().any(|(other, _)| *other == name) {
+            return Err(Refusal::new(failed(name, "duplicate parameter")));
+        }
+        let value = std::str::from_utf8(pair[1].bytes());
+        pairs.push((name, value.map_err(|_| Refusal::new(failed(name, "argument must be UTF-8 text")))?));
+    }
+    cache.config.set(&pairs).map_err(Refusal::new)?;
+    cache.config_changed = true;
+    cache.obey_settings();
+    reply.ok();
+    Ok(())
+}
+
+pub(crate) fn resetstat(cache: &mut Cache, _: Call<'_>, reply: &mut Reply<'_>) {
+    cache.statistics = Statistics::default();
+    reply.ok();
+}
+
+pub(crate) fn help(_: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
+    super::command::answer_help(call, reply);
+}
+
+fn known_name(cache: &Cache, given: &[u8]) -> Result<&'static str, Refusal> {
+    let found = cache.config.names().iter().find(|name| name.as_bytes().eq_ignore_ascii_case(given));
+    found.copied().ok_or_else(|| {
+        let given = String::from_utf8_lossy(given);
+        Refusal::new(format!("ERR Unknown option or number of arguments for CONFIG SET - '{given}'"))
+    })
+}
+
+fn failed(name: &str, reason: &str) -> String {
+    format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {reason}")
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::rig::{Rig, check};
+
+    #[test]
+    fn settings_are_read_by_pattern() {
+        check(&[
+            ("CONFIG GET maxmemory", "['maxmemory' '67108864']"),
+            ("CONFIG GET MaxMemory", "['maxmemory' '67108864']"),
+            ("CONFIG GET maxmem*", "['maxmemory' '67108864' 'maxmemory-policy' 'allkeys-s3fifo']"),
+            ("CONFIG GET maxmemory require*", "['maxmemory' '67108864' 'requirepass' '']"),
+            ("CONFIG GET maxmemory max*y", "['maxmemory' '67108864' 'maxmemory-policy' 'allkeys-s3fifo']"),
+            ("CONFIG GET none", "[]"),
+            ("HELLO 3", "..."),
+            ("CONFIG GET maxmemory", "{'maxmemory' '67108864'}"),
+        ]);
+    }
+
+    #[test]
+    fn settings_change_together_or_not_at_all() {
+        let mut rig = Rig::new();
+        rig.check(&[
+            ("CONFIG SET maxmemory 33554432 maxmemory-policy noeviction", "+OK"),
+            ("CONFIG GET maxmemory", "['maxmemory' '33554432']"),
+            (
+                "CONFIG SET maxmemory 67108864 foo 1",
+                "-ERR Unknown option or number of arguments for CONFIG SET - 'foo'",
+            ),
+            (
+                "CONFIG SET maxmemory 67108864 MAXMEMORY 67108864",
+                "-ERR CONFIG SET failed (possibly related to argument 'maxmemory') - duplicate parameter",
+            ),
+            ("CONFIG SET maxmemory", "-ERR wrong number of arguments for 'config|set' command"),
+            ("CONFIG SET maxmemory 1 x", "-ERR wrong number of arguments for 'config|set' command"),
+            (
+                "CONFIG SET maxmemory-policy noeviction maxmemory x",
+                "-ERR CONFIG SET failed (possibly related to argument 'maxmemory') - argument must be a memory value",
+            ),
+            ("CONFIG GET maxmemory", "['maxmemory' '33554432']"),
+        ]);
+        assert!(rig.cache.take_config_change());
+        assert!(!rig.cache.take_config_change());
+    }
+
+    #[test]
+    fn counters_start_again() {
+        let mut rig = Rig::new();
+        rig.check(&[("GET k", "nil"), ("CONFIG RESETSTAT", "+OK")]);
+        assert!(rig.run("INFO stats").contains("keyspace_misses:0"));
+    }
+}

@@ -1,0 +1,106 @@
+//! Whole databases: DBSIZE, FLUSHDB, FLUSHALL.
+//!
+//! A flush costs the client nothing: the keyspace is empty at once, its memory comes back in upkeep. So ASYNC and SYNC
+//! are the same.
+
+use protocol::Reply;
+
+use crate::answer::Refusal;
+use crate::cache::Cache;
+use crate::call::Call;
+use crate::clients::DATABASE_COUNT;
+use crate::spec::{Spec, category, flag};
+
+pub(crate) const DBSIZE: Spec = Spec {
+    name: "dbsize",
+    arity: 1,
+    flags: flag::READONLY | flag::FAST,
+    categories: category::KEYSPACE,
+    tips: &["request_policy:all_shards", "response_policy:agg_sum"],
+    group: "server",
+    summary: "Answers the number of keys in the database.",
+    ..Spec::PLAIN
+};
+
+pub(crate) const FLUSHDB: Spec = Spec {
+    name: "flushdb",
+    arity: -1,
+    flags: flag::WRITE,
+    categories: category::KEYSPACE | category::DANGEROUS,
+    tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
+    group: "server",
+    summary: "Removes all keys of the database.",
+    ..Spec::PLAIN
+};
+
+pub(crate) const FLUSHALL: Spec = Spec { name: "flushall", summary: "Removes all keys of all databases.", ..FLUSHDB };
+
+pub(crate) fn dbsize(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
+    reply.integer(cache.shards.len(call.keyspace) as i64);
+}
+
+pub(crate) fn flushdb(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+    check_mode(call)?;
+    cache.shards.clear(cache.clients.get(call.client).database());
+    reply.ok();
+    Ok(())
+}
+
+pub(crate) fn flushall(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+    check_mode(call)?;
+    (0..DATABASE_COUNT).for_each(|database| cache.shards.clear(database));
+    reply.ok();
+    Ok(())
+}
+
+fn check_mode(call: Call<'_>) -> Result<(), Refusal> {
+    match call.args_from(1) {
+        [] => Ok(()),
+        [mode] if mode.bytes().eq_ignore_ascii_case(b"async") || mode.bytes().eq_ignore_ascii_case(b"sync") => Ok(()),
+        _ => Err(Refusal::SYNTAX),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::rig::{Rig, check};
+
+    #[test]
+    fn databases_are_apart() {
+        check(&[
+            ("MSET a 1 b 2", "+OK"),
+            ("SELECT 15", "+OK"),
+            ("DBSIZE", ":0"),
+            ("GET a", "nil"),
+            ("SET a other", "+OK"),
+            ("SELECT 0", "+OK"),
+            ("GET a", "'1'"),
+            ("FLUSHDB", "+OK"),
+            ("DBSIZE", ":0"),
+            ("GET a", "nil"),
+            ("SELECT 15", "+OK"),
+            ("GET a", "'other'"),
+            ("FLUSHALL async", "+OK"),
+            ("DBSIZE", ":0"),
+            ("FLUSHDB SYNC", "+OK"),
+            ("FLUSHALL now", "-ERR syntax error"),
+            ("FLUSHDB ASYNC SYNC", "-ERR syntax error"),
+        ]);
+    }
+
+    #[test]
+    fn a_flushed_database_fills_again() {
+        let mut rig = Rig::new();
+        for round in 0..50 {
+            for i in 0..200 {
+                rig.check(&[(&format!("SET k{i} round{round} EX 100"), "+OK")]);
+            }
+            rig.check(&[("DBSIZE", ":200"), ("GET k0", &format!("'round{round}'"))]);
+            let flush = if round % 2 == 0 { "FLUSHDB" } else { "FLUSHALL" };
+            rig.check(&[(flush, "+OK"), ("DBSIZE", ":0"), ("KEYS *", "[]")]);
+            if round % 7 == 0 {
+                rig.maintain();
+            }
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! Commands, one file per family: each command's function, spec and tests. The table registers them.
+
+pub(crate) mod client;
+pub(crate) mod command;
+pub(crate) mod config;
+pub(crate) mod connection;
+pub(crate) mod expiry;
+pub(crate) mod flush;
+pub(crate) mod info;
+pub(crate) mod keys;
+pub(crate) mod numbers;
+pub(crate) mod scan;
+pub(crate) mod set;
+pub(crate) mod strings;

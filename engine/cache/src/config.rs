@@ -1,0 +1,53 @@
+//! Settings: what commands see of them, and those that the cache itself obeys.
+//!
+//! The server's settings struct implements `Config`; values cross this seam as the text that CONFIG GET prints. Only CONFIG
+//! and start-up come here: what the data path needs is parsed once into `InForce`.
+
+use l1::Policy;
+
+/// All settings of the process, by Redis's names.
+pub trait Config {
+    /// The names of all settings, lower case.
+    fn names(&self) -> &[&'static str];
+
+    /// A setting as CONFIG GET prints it: sizes in bytes as a plain number, booleans as `yes` or `no`. `None`: no such name.
+    fn get(&self, name: &str) -> Option<String>;
+
+    /// Changes all `pairs` or none. The names exist and differ from each other. The error is the whole text behind `-`,
+    /// as in `ERR CONFIG SET failed (possibly related to argument 'port') - can't set immutable config`.
+    fn set(&mut self, pairs: &[(&str, &str)]) -> Result<(), String>;
+}
+
+/// The settings that commands obey.
+#[derive(Debug)]
+pub(crate) struct InForce {
+    /// `requirepass`; `None` if clients need no password.
+    pub password: Option<String>,
+    /// `proto-max-bulk-len`: the longest string, in bytes.
+    pub string_bytes_max: usize,
+    /// `maxmemory` in bytes.
+    pub memory_bytes_max: u64,
+    /// `maxmemory-policy`.
+    pub policy: Policy,
+}
+
+/// Redis's default for `proto-max-bulk-len`.
+const STRING_BYTES_MAX_DEFAULT: usize = 512 << 20;
+
+impl InForce {
+    /// Reads them. A setting that `config` lacks has its default; the server has checked those that it has.
+    pub fn read(config: &dyn Config) -> InForce {
+        let number = |name: &str| config.get(name).and_then(|text| text.parse::<u64>().ok());
+        InForce {
+            password: config.get("requirepass").filter(|password| !password.is_empty()),
+            string_bytes_max: number("proto-max-bulk-len")
+                .and_then(|bytes| usize::try_from(bytes).ok())
+                .unwrap_or(STRING_BYTES_MAX_DEFAULT),
+            memory_bytes_max: number("maxmemory").unwrap_or(0),
+            policy: config
+                .get("maxmemory-policy")
+                .and_then(|name| Policy::parse(&name))
+                .unwrap_or(Policy::AllkeysS3fifo),
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Shard: a fixed range of slots with its items, and the one door for every change to them.
+//!
+//! Invariants
+//! - Nothing changes an item except `Shard::commit` and the store's own departures (expiry, eviction), and both bump the
+//!   sequence number of the item's slot. So two equal readings mean that nothing in the slot has changed in between.
+//! - A change that is refused bumps nothing and leaves the old value.
+//!
+//! `commit` and `departed` are the places that later feed WATCH, client tracking, notifications, L2's
+//! clear-before-acknowledge and the replication journal.
+
+use std::ops::Range;
+
+use item::{Key, Keyspace};
+use l1::{Memory, NoRoom, Put, Store, StoreOptions};
+
+/// A change to one item, or to a whole keyspace of the shard.
+pub(crate) enum Change<'a> {
+    /// Stores a value, new or instead of the old one.
+    Put { key: Key<'a>, put: Put<'a> },
+    /// Changes when an item expires; `None`: never.
+    Expire { key: Key<'a>, at_ms: Option<u64> },
+    /// Removes an item.
+    Remove { key: Key<'a> },
+}
+
+impl<'a> Change<'a> {
+    /// The key that changes.
+    #[inline]
+    pub fn key(&self) -> &Key<'a> {
+        match self {
+            Change::Put { key, .. } | Change::Expire { key, .. } | Change::Remove { key } => key,
+        }
+    }
+}
+
+/// A range of slots, their items and their sequence numbers.
+pub(crate) struct Shard {
+    store: Store,
+    slots: Range<u16>,
+    sequences: Box<[u64]>,
+}
+
+impl Shard {
+    /// An empty shard of `slots`.
+    pub fn new(slots: Range<u16>) -> Shard {
+        let sequences = vec![0; slots.len()].into_boxed_slice();
+        Shard { store: Store::new(StoreOptions::new(slots.clone())), slots, sequences }
+    }
+
+    /// Applies `change`. True if an item changed: a removal or a new deadline may find none.
+    #[inline]
+    pub fn commit(&mut self, memory: &mut Memory, change: Change<'_>) -> Result<bool, NoRoom> {
+        let slot = change.key().place.slot;
+        let changed = match change {
+            Change::Put { key, put } => {
+                self.store.put(memory, &key, put)?;
+                true
+            }
+            Change::Expire { key, at_ms } => self.store.set_expiry(memory, &key, at_ms)?,
+            Change::Remove { key } => self.store.remove(memory, &key),
+        };
+        if changed {
+            self.bump(slot);
+        }
+        Ok(changed)
+    }
+
+    /// Empties a keyspace.
+    pub fn clear(&mut self, memory: &mut Memory, keyspace: Keyspace) {
+        self.store.clear(memory, keyspace);
+        for sequence in &mut self.sequences {
+            *sequence += 1;
+        }
+    }
+
+    /// Notes that an item of `slot` has expired or was evicted.
+    #[inline]
+    pub fn departed(&mut self, slot: u16) {
+        self.bump(slot);
+    }
+
+    /// The items, to read.
+    #[inline]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The items, for reads that count as a use and for upkeep. Changes go through `commit`.
+    #[inline]
+    pub fn store_mut(&mut self) -> &mut Store {
+        &mut self.store
+    }
+
+    /// The slots it owns.
+    pub fn slots(&self) -> Range<u16> {
+        self.slots.clone()
+    }
+
+    #[inline]
+    fn bump(&mut self, slot: u16) {
+        assert!(self.slots.contains(&slot), "a change reaches the shard that owns its slot");
+        self.sequences[usize::from(slot - self.slots.start)] += 1;
+    }
+}
+
+impl AsMut<Store> for Shard {
+    #[inline]
+    fn as_mut(&mut self) -> &mut Store {
+        &mut self.store
+    }
+}

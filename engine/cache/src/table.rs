@@ -1,0 +1,339 @@
+//! The command table: one line per command.
+//!
+//! The line registers a command whose function, `Spec` and tests live in its family's file under `commands/`. From it
+//! come the enum, dispatch, arity errors, key routing and COMMAND.
+//!
+//! Invariants
+//! - Look-up of a name allocates nothing and compares whole words, not bytes.
+//! - Names outside containers consist of lower-case letters, at most 16 (checked at compile time).
+
+use protocol::Reply;
+
+use crate::answer::Answer;
+use crate::cache::{Cache, Outcome};
+use crate::call::Call;
+use crate::commands::{client, command, config, connection, expiry, flush, info, keys, numbers, scan, set, strings};
+use crate::route::padded;
+use crate::spec::Spec;
+
+macro_rules! table {
+    ($($variant:ident => $family:ident::$function:ident, $spec:ident;)*) => {
+        /// A command or subcommand that the table knows.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u8)]
+        #[allow(missing_docs, reason = "each command is described by its spec")]
+        pub enum Command { $($variant),* }
+
+        /// All specs, in the order of `Command`.
+        pub(crate) const SPECS: &[Spec] = &[$($family::$spec),*];
+
+        const COMMANDS: &[Command] = &[$(Command::$variant),*];
+
+        /// Runs the command of `call`.
+        #[inline]
+        pub(crate) fn dispatch(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Outcome {
+            let start = reply.mark();
+            match call.command {
+                $(Command::$variant => $family::$function(cache, call, reply).settle(cache, call, reply, start),)*
+            }
+        }
+    };
+}
+
+table! {
+    Get => strings::get, GET;
+    Set => set::set, SET;
+    Mget => strings::mget, MGET;
+    Mset => strings::mset, MSET;
+    Append => strings::append, APPEND;
+    Strlen => strings::strlen, STRLEN;
+    Incr => numbers::incr, INCR;
+    Decr => numbers::decr, DECR;
+    Incrby => numbers::incrby, INCRBY;
+    Decrby => numbers::decrby, DECRBY;
+    Del => keys::del, DEL;
+    Unlink => keys::del, UNLINK;
+    Exists => keys::exists, EXISTS;
+    Type => keys::type_of, TYPE;
+    Expire => expiry::expire, EXPIRE;
+    Pexpire => expiry::pexpire, PEXPIRE;
+    Expireat => expiry::expireat, EXPIREAT;
+    Pexpireat => expiry::pexpireat, PEXPIREAT;
+    Ttl => expiry::ttl, TTL;
+    Pttl => expiry::pttl, PTTL;
+    Persist => expiry::persist, PERSIST;
+    Scan => scan::scan, SCAN;
+    Keys => scan::keys, KEYS;
+    Dbsize => flush::dbsize, DBSIZE;
+    Flushdb => flush::flushdb, FLUSHDB;
+    Flushall => flush::flushall, FLUSHALL;
+    Select => connection::select, SELECT;
+    Ping => connection::ping, PING;
+    Echo => connection::echo, ECHO;
+    Hello => connection::hello, HELLO;
+    Auth => connection::auth, AUTH;
+    Quit => connection::quit, QUIT;
+    Reset => connection::reset, RESET;
+    Info => info::info, INFO;
+    Command => command::command, COMMAND;
+    CommandCount => command::count, COMMAND_COUNT;
+    CommandDocs => command::docs, COMMAND_DOCS;
+    CommandInfo => command::command_info, COMMAND_INFO;
+    CommandList => command::list, COMMAND_LIST;
+    CommandHelp => command::help, COMMAND_HELP;
+    Config => config::container, CONFIG;
+    ConfigGet => config::get, CONFIG_GET;
+    ConfigSet => config::set, CONFIG_SET;
+    ConfigResetstat => config::resetstat, CONFIG_RESETSTAT;
+    ConfigHelp => config::help, CONFIG_HELP;
+    Client => client::container, CLIENT;
+    ClientId => client::id, CLIENT_ID;
+    ClientGetname => client::getname, CLIENT_GETNAME;
+    ClientSetname => client::setname, CLIENT_SETNAME;
+    ClientSetinfo => client::setinfo, CLIENT_SETINFO;
+    ClientList => client::list, CLIENT_LIST;
+    ClientInfo => client::client_info, CLIENT_INFO;
+    ClientHelp => client::help, CLIENT_HELP;
+}
+
+/// Commands and subcommands in the table.
+pub(crate) const COMMAND_COUNT: usize = SPECS.len();
+
+impl Command {
+    /// Everything the table knows about it.
+    pub(crate) fn spec(self) -> &'static Spec {
+        &SPECS[self as usize]
+    }
+
+    /// Its name, lower case; subcommands as `container|sub`.
+    pub fn name(self) -> &'static str {
+        self.spec().name
+    }
+
+    /// Index in per-command tables.
+    #[inline]
+    pub(crate) fn index(self) -> usize {
+        self as usize
+    }
+
+    /// What routing needs to know about it.
+    #[inline]
+    pub(crate) fn shape(self) -> Shape {
+        SHAPES[self as usize]
+    }
+
+    /// All commands, containers and subcommands included.
+    pub(crate) fn all() -> &'static [Command] {
+        COMMANDS
+    }
+
+    /// The subcommands of a container.
+    pub(crate) fn subcommands(self) -> impl Iterator<Item = Command> {
+        COMMANDS.iter().copied().filter(move |sub| sub.spec().container() == Some(self.name()))
+    }
+
+    /// The subcommand `name` of this container, in any case.
+    #[cold]
+    pub(crate) fn subcommand(self, name: &[u8]) -> Option<Command> {
+        self.subcommands().find(|sub| {
+            let own = sub.name().split_once('|').map_or("", |(_, own)| own);
+            own.as_bytes().eq_ignore_ascii_case(name)
+        })
+    }
+
+    /// The command `name`, in any case; containers yes, subcommands no.
+    #[inline]
+    pub(crate) fn find(name: &[u8]) -> Option<Command> {
+        if name.is_empty() || name.len() > NAME_BYTES_MAX {
+            return None;
+        }
+        let word = padded(name) | LOWER_CASE;
+        let mut at = bucket(word);
+        loop {
+            let command = BUCKETS[at]?;
+            // Padding equals leading zeros of a longer name, hence the length.
+            if WORDS[command as usize] == word && command.shape().name_bytes as usize == name.len() {
+                return Some(command);
+            }
+            at = (at + 1) % BUCKET_COUNT;
+        }
+    }
+}
+
+/// The part of a spec that every request needs, small enough to stay cached.
+#[derive(Clone, Copy)]
+pub(crate) struct Shape {
+    /// Fewest arguments, name included.
+    pub args_min: u32,
+    /// Most arguments.
+    pub args_max: u32,
+    /// True if argument 1 is a key.
+    pub has_key: bool,
+    /// True if argument 1 may name a subcommand.
+    pub is_container: bool,
+    /// Length of the name.
+    name_bytes: u8,
+}
+
+impl Shape {
+    /// True if a request of `args` arguments, name included, has the right number.
+    #[inline]
+    pub fn takes(self, args: usize) -> bool {
+        (self.args_min as usize..=self.args_max as usize).contains(&args)
+    }
+}
+
+const NAME_BYTES_MAX: usize = 16;
+
+/// Makes letters lower case. Other bytes change too, but none becomes a letter.
+const LOWER_CASE: u128 = u128::from_ne_bytes([0x20; 16]);
+
+/// At most half full, so a probe is short.
+const BUCKET_COUNT: usize = (COMMAND_COUNT * 2).next_power_of_two() * 2;
+
+#[inline]
+const fn bucket(word: u128) -> usize {
+    // An odd multiplier of high entropy: Knuth's golden ratio, 64 bits.
+    let mixed = (word as u64 ^ (word >> 64) as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    (mixed >> (u64::BITS - BUCKET_COUNT.trailing_zeros())) as usize
+}
+
+static WORDS: [u128; COMMAND_COUNT] = words();
+static BUCKETS: [Option<Command>; BUCKET_COUNT] = buckets();
+static SHAPES: [Shape; COMMAND_COUNT] = shapes();
+
+const fn is_subcommand(spec: &Spec) -> bool {
+    let name = spec.name.as_bytes();
+    let mut i = 0;
+    while i < name.len() {
+        if name[i] == b'|' {
+            return true;
+        }
+        i += 1;
+    }
+    false
+}
+
+const fn words() -> [u128; COMMAND_COUNT] {
+    let mut words = [0; COMMAND_COUNT];
+    let mut i = 0;
+    while i < COMMAND_COUNT {
+        if !is_subcommand(&SPECS[i]) {
+            words[i] = word_of(SPECS[i].name.as_bytes());
+        }
+        i += 1;
+    }
+    words
+}
+
+const fn word_of(name: &[u8]) -> u128 {
+    assert!(!name.is_empty() && name.len() <= NAME_BYTES_MAX);
+    let mut word = 0u128;
+    let mut i = 0;
+    while i < name.len() {
+        assert!(name[i].is_ascii_lowercase());
+        word = word << 8 | name[i] as u128;
+        i += 1;
+    }
+    word | LOWER_CASE
+}
+
+const fn buckets() -> [Option<Command>; BUCKET_COUNT] {
+    let words = words();
+    let mut buckets = [None; BUCKET_COUNT];
+    let mut i = 0;
+    while i < COMMAND_COUNT {
+        if words[i] != 0 {
+            let mut at = bucket(words[i]);
+            while buckets[at].is_some() {
+                at = (at + 1) % BUCKET_COUNT;
+            }
+            buckets[at] = Some(COMMANDS[i]);
+        }
+        i += 1;
+    }
+    buckets
+}
+
+const fn shapes() -> [Shape; COMMAND_COUNT] {
+    let mut shapes =
+        [Shape { args_min: 0, args_max: 0, has_key: false, is_container: false, name_bytes: 0 }; COMMAND_COUNT];
+    let mut i = 0;
+    while i < COMMAND_COUNT {
+        let spec = &SPECS[i];
+        shapes[i] = Shape {
+            args_min: spec.arity.unsigned_abs(),
+            args_max: if spec.arity < 0 { u32::MAX } else { spec.arity.unsigned_abs() },
+            has_key: spec.keys.first == 1,
+            is_container: is_container(spec.name.as_bytes()),
+            name_bytes: spec.name.len() as u8,
+        };
+        i += 1;
+    }
+    shapes
+}
+
+/// True if some subcommand's name begins with `name` and a bar.
+const fn is_container(name: &[u8]) -> bool {
+    let mut i = 0;
+    while i < COMMAND_COUNT {
+        let other = SPECS[i].name.as_bytes();
+        if other.len() > name.len() && other[name.len()] == b'|' && starts_with(other, name) {
+            return true;
+        }
+        i += 1;
+    }
+    false
+}
+
+const fn starts_with(text: &[u8], prefix: &[u8]) -> bool {
+    let mut i = 0;
+    while i < prefix.len() {
+        if text[i] != prefix[i] {
+            return false;
+        }
+        i += 1;
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_is_found_in_any_case() {
+        for command in Command::all().iter().copied() {
+            let (container, sub) = match command.name().split_once('|') {
+                None => (command.name(), None),
+                Some((container, sub)) => (container, Some(sub)),
+            };
+            let found = Command::find(container.to_uppercase().as_bytes()).expect("found");
+            match sub {
+                None => assert_eq!(found, command),
+                Some(sub) => {
+                    assert!(found.shape().is_container);
+                    assert_eq!(found.subcommand(sub.to_uppercase().as_bytes()), Some(command));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn near_misses_are_not_found() {
+        for name in
+            ["", "ge", "gett", "\0get", "g\x05t", "config|get", "configget", "aaaaaaaaaaaaaaaa", "aaaaaaaaaaaaaaaaa"]
+        {
+            assert_eq!(Command::find(name.as_bytes()), None, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn specs_are_whole() {
+        for spec in SPECS {
+            assert!(!spec.summary.is_empty() && spec.summary.len() < 100, "{}", spec.name);
+            assert!(spec.arity != 0, "{}", spec.name);
+            assert!(matches!(spec.keys.first, 0 | 1), "{}: routing looks at argument 1", spec.name);
+        }
+    }
+}
