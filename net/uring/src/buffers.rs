@@ -51,6 +51,8 @@ pub(crate) struct Buffers {
     tail: u16,
     published: u16,
     window: u16,
+    /// The kernel ran out of published buffers since the last `publish`.
+    starved: bool,
     reserve: Vec<u16>,
     lent: Box<[u32]>,
 }
@@ -69,6 +71,7 @@ impl Buffers {
             tail: 0,
             published: 0,
             window: buffer_count.min(WINDOW_MIN),
+            starved: false,
             reserve: (0..buffer_count).rev().collect(),
             lent: vec![0; count].into_boxed_slice(),
         })
@@ -90,6 +93,10 @@ impl Buffers {
     /// Hands buffers of the reserve to the kernel until the window is full, with one store of the tail.
     #[inline]
     pub(crate) fn publish(&mut self) {
+        if self.starved {
+            self.starved = false;
+            self.window = self.window.saturating_mul(2).min(self.buffer_count);
+        }
         let before = self.tail;
         while self.published < self.window {
             let Some(buffer) = self.reserve.pop() else { break };
@@ -140,15 +147,20 @@ impl Buffers {
         self.reserve.push(chunk.buffer);
     }
 
-    /// Widens the window after the kernel ran out of published buffers.
-    #[cold]
-    pub(crate) fn widen(&mut self) {
-        self.window = self.window.saturating_mul(2).min(self.buffer_count);
+    /// Notes that the kernel ran out of published buffers; the next `publish` doubles the window.
+    pub(crate) fn starve(&mut self) {
+        self.starved = true;
     }
 
     /// Goes back to the first window. Buffers beyond it stay with the kernel until it has used them.
     pub(crate) fn narrow(&mut self) {
         self.window = self.buffer_count.min(WINDOW_MIN);
+    }
+
+    /// Buffers that are neither with the kernel nor lent.
+    #[cfg(test)]
+    pub(crate) fn unlent_count(&self) -> usize {
+        self.reserve.len() + usize::from(self.published)
     }
 
     #[inline]

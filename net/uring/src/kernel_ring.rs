@@ -90,6 +90,20 @@ impl KernelRing {
         self.in_flight.count()
     }
 
+    #[inline]
+    fn submit(&mut self, prepared: Prepared) {
+        if let Err(prepared) = self.queues.push(prepared) {
+            self.submit_to_full_queue(prepared);
+        }
+    }
+
+    /// The call that makes room runs receives, too: they want the buffers that were recycled.
+    #[cold]
+    fn submit_to_full_queue(&mut self, prepared: Prepared) {
+        self.buffers.publish();
+        self.queues.push_to_full(prepared);
+    }
+
     /// Forgets that buffers ever ran out.
     pub(crate) fn narrow_window(&mut self) {
         self.buffers.narrow();
@@ -103,7 +117,7 @@ impl KernelRing {
                 return true;
             }
             // Once per round: an operation between its poll and its next attempt escapes a cancel.
-            self.queues.push(Prepared::cancel_all());
+            self.submit(Prepared::cancel_all());
             if self.enter(Wait::AtMost(DRAIN_ROUND)).is_err() {
                 return false;
             }
@@ -154,7 +168,7 @@ impl Ring for KernelRing {
     #[inline]
     fn push(&mut self, token: Token, op: Op) {
         if let Some(prepared) = op::start(&mut self.in_flight, token, op) {
-            self.queues.push(prepared);
+            self.submit(prepared);
         }
     }
 
@@ -179,7 +193,7 @@ impl Ring for KernelRing {
             match op::finish(&mut self.in_flight, &mut self.buffers, token, code, outcome) {
                 Meaning::Event(event) => completions.push(Completion { token, event }),
                 Meaning::Nothing => {}
-                Meaning::Again(prepared) => self.queues.push(prepared),
+                Meaning::Again(prepared) => self.submit(prepared),
             }
         }
         self.queues.end_reap();
@@ -227,3 +241,6 @@ impl Drop for KernelRing {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -73,13 +73,26 @@ impl Queues {
         self.enter_count
     }
 
-    /// Queues a submission. A full queue is submitted first.
+    /// Queues a submission, or gives it back if the queue is full: it then has to go to `push_to_full`.
     #[inline]
-    pub(crate) fn push(&mut self, prepared: Prepared) {
+    pub(crate) fn push(&mut self, prepared: Prepared) -> Result<(), Prepared> {
         // SAFETY: `Prepared` is the proof that the entry's addresses hold until the operation's last completion.
-        if unsafe { self.submissions.push(prepared.entry()) }.is_err() {
-            self.push_full(prepared);
+        unsafe { self.submissions.push(prepared.entry()) }.map_err(|_full| prepared)
+    }
+
+    /// Submits the full queue to make room for one more.
+    pub(crate) fn push_to_full(&mut self, prepared: Prepared) {
+        if self.overdue.is_empty() {
+            self.submissions.sync();
+            // An error here is not lost: what stays queued meets it again in the next `enter`, which reports it.
+            let _reported_by_enter = self.call(0, None);
+            self.submissions.sync();
+            // SAFETY: as in `push`.
+            if unsafe { self.submissions.push(prepared.entry()) }.is_ok() {
+                return;
+            }
         }
+        self.overdue.push_back(prepared.entry().clone());
     }
 
     /// True if the kernel has something for us: completions, or work that an `enter` turns into completions.
@@ -137,21 +150,6 @@ impl Queues {
         self.submissions.taskrun() || self.submissions.cq_overflow()
     }
 
-    #[cold]
-    fn push_full(&mut self, prepared: Prepared) {
-        if self.overdue.is_empty() {
-            self.submissions.sync();
-            // An error here is not lost: what stays queued meets it again in the next `enter`, which reports it.
-            let _reported_by_enter = self.call(0, None);
-            self.submissions.sync();
-            // SAFETY: as in `push`.
-            if unsafe { self.submissions.push(prepared.entry()) }.is_ok() {
-                return;
-            }
-        }
-        self.overdue.push_back(prepared.entry().clone());
-    }
-
     /// Moves overdue submissions to the queue.
     #[inline]
     fn refill(&mut self) {
@@ -160,7 +158,7 @@ impl Queues {
         }
         self.submissions.sync();
         while let Some(entry) = self.overdue.front() {
-            // SAFETY: `push_full` cloned the entry from a `Prepared`; its addresses hold until its last completion, which
+            // SAFETY: `push_to_full` cloned the entry from a `Prepared`; its addresses hold until its last completion, which
             // cannot be before its submission.
             if unsafe { self.submissions.push(entry) }.is_err() {
                 return;
@@ -207,5 +205,54 @@ impl Drop for Queues {
         // SAFETY: the pointer comes from `Box::leak` in `new`, and the parts that borrowed from it are gone. `arrived` keeps
         // pointers without following them any more.
         drop(unsafe { Box::from_raw(self.ring.as_ptr()) });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use io_uring::opcode;
+
+    use super::*;
+
+    fn nop(user_data: u64) -> Prepared {
+        // SAFETY: a no-op carries no address.
+        unsafe { Prepared::raw(opcode::Nop::new().build().user_data(user_data)) }
+    }
+
+    #[test]
+    fn submissions_that_the_kernel_refused_go_out_later_in_order() {
+        let mut builder = IoUring::builder();
+        builder.setup_single_issuer().setup_defer_taskrun().setup_taskrun_flag().setup_cqsize(512);
+        let mut queues = Queues::new(builder.build(8).unwrap());
+        for number in 0..8 {
+            assert!(queues.push(nop(number)).is_ok());
+        }
+        for number in 8..100 {
+            // As if `push_to_full` had found the queue full even after its call.
+            let Err(refused) = queues.push(nop(number)) else { panic!("the queue is full") };
+            queues.overdue.push_back(refused.entry().clone());
+        }
+        let mut done = Vec::new();
+        while done.len() < 100 {
+            // An hour: with submissions overdue the ring must not sleep.
+            queues.enter(Wait::AtMost(Duration::from_secs(3600))).unwrap();
+            queues.begin_reap();
+            done.extend(std::iter::from_fn(|| queues.pop()).map(|(user_data, _outcome)| user_data));
+            queues.end_reap();
+        }
+        assert_eq!(done, (0..100).collect::<Vec<u64>>());
+        assert!(queues.overdue.is_empty());
+    }
+
+    #[test]
+    fn only_errors_that_a_retry_mends_are_swallowed() {
+        for errno in [libc::ETIME, libc::EINTR, libc::EBUSY, libc::EAGAIN] {
+            assert!(is_transient(&io::Error::from_raw_os_error(errno)));
+        }
+        for errno in [libc::EBADF, libc::EINVAL, libc::EEXIST, libc::EFAULT, libc::EBADR] {
+            assert!(!is_transient(&io::Error::from_raw_os_error(errno)));
+        }
     }
 }

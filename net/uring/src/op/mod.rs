@@ -59,6 +59,13 @@ impl Prepared {
         Prepared(opcode::AsyncCancel2::new(CancelBuilder::any()).build().user_data(0))
     }
 
+    /// # Safety
+    /// As `new`; `entry` has its `user_data`.
+    #[cfg(test)]
+    pub(crate) unsafe fn raw(entry: Entry) -> Prepared {
+        Prepared(entry)
+    }
+
     /// The submission.
     #[inline]
     pub(crate) fn entry(&self) -> &Entry {

@@ -1,17 +1,19 @@
 //! Recv: one submission, a completion per piece, each in a provided buffer that the kernel chose.
 //!
 //! Invariants
-//! - The submission waits for the socket first (POLL_FIRST): it is made when a request was just answered or a
-//!   connection just accepted, and trying at once would mostly find nothing. It also keeps an arming while the buffers
-//!   are out from failing before anything was received.
 //! - A buffer that a completion names is lent to the caller or reclaimed, whoever the completion belongs to.
 //! - Any completion without `more` ends the receive, whatever its result.
 //!
-//! Absent on purpose: a cap on the length of one round. The kernel leaves a socket after 32 buffers
-//! (MULTISHOT_MAX_RETRY), and the cap would need Linux 6.17. Bundles and incremental buffers: the offset of a piece would
-//! have to be tracked across completions, for a saving that small requests do not see.
+//! Absent on purpose
+//! - IORING_RECVSEND_POLL_FIRST. With it a receive that is armed when bytes and the end of the stream are both there
+//!   already delivers the bytes and never the end, on unix sockets (seen on Linux 6.18): the kernel looks at the socket
+//!   once per edge, and there is no further edge. Without it the first attempt comes before the poll, which then sees
+//!   the end. The price is one attempt in vain per arming, not per message.
+//! - A cap on the length of one round. The kernel leaves a socket after 32 buffers (MULTISHOT_MAX_RETRY), and the cap
+//!   would need Linux 6.17.
+//! - Bundles and incremental buffers. The offset of a piece would have to be tracked across completions, for a saving
+//!   that small requests do not see.
 
-use io_uring::squeue::Flags;
 use io_uring::{opcode, types};
 
 use super::{Code, Outcome, Prepared};
@@ -19,18 +21,10 @@ use crate::buffers::{self, Buffers};
 use crate::in_flight::{InFlight, Incoming};
 use crate::ring::{Chunk, Errno, Event, Socket, Token};
 
-// The kernel's `IORING_RECVSEND_*` flags (linux/io_uring.h), which the crate keeps to itself.
-const POLL_FIRST: u16 = 1 << 0;
-const MULTISHOT: u16 = 1 << 1;
-
 #[inline]
 pub(super) fn start(in_flight: &mut InFlight, token: Token, socket: Socket) -> Prepared {
     in_flight.begin_incoming(token, Incoming::Recv);
-    let entry = opcode::Recv::new(types::Fd(socket.0), std::ptr::null_mut(), 0)
-        .ioprio(POLL_FIRST | MULTISHOT)
-        .buf_group(buffers::GROUP)
-        .build()
-        .flags(Flags::BUFFER_SELECT);
+    let entry = opcode::RecvMulti::new(types::Fd(socket.0), buffers::GROUP).build();
     // SAFETY: the submission carries no address; the buffers that the kernel chooses are owned by `Buffers`.
     unsafe { Prepared::new(entry, Code::Recv, token) }
 }
@@ -60,7 +54,7 @@ fn received(buffers: &mut Buffers, outcome: Outcome) -> Result<Option<Chunk>, Er
                 buffers.reclaim(buffer);
             }
             if empty == Err(Errno(libc::ENOBUFS)) {
-                buffers.widen();
+                buffers.starve();
             }
             empty.map(|_| None)
         }
