@@ -35,9 +35,9 @@ pub struct CacheOptions {
     pub seed: u64,
     /// Shards of this core; see `shard_count`.
     pub shard_count: usize,
-    /// The memory of this core. Limit and policy are then taken from `config`, if it has them.
-    pub memory: MemoryOptions,
-    /// All settings of the process.
+    /// Memory of the host, in bytes: `maxmemory` may be raised up to it.
+    pub host_memory_bytes: u64,
+    /// All settings of the process; `maxmemory` and `maxmemory-policy` among them.
     pub config: Box<dyn Config>,
 }
 
@@ -101,8 +101,9 @@ impl Cache {
     /// An empty cache. The error is the operating system's when it refuses the memory.
     pub fn new(options: CacheOptions) -> io::Result<Cache> {
         let in_force = InForce::read(&*options.config);
+        let memory = MemoryOptions { limit_bytes: in_force.memory_bytes_max };
         let mut cache = Cache {
-            shards: Shards::new(options.shard_count, options.seed, options.memory)?,
+            shards: Shards::new(options.shard_count, options.seed, memory)?,
             clients: Clients::default(),
             statistics: Statistics::default(),
             now: Now::default(),

@@ -24,8 +24,8 @@ pub enum JobState {
     More,
 }
 
-/// KEYS under way.
-#[derive(Debug)]
+/// KEYS under way. The default one has no pattern and finds nothing.
+#[derive(Debug, Default)]
 pub struct Job {
     keyspace: Keyspace,
     pattern: Vec<u8>,

@@ -79,7 +79,7 @@ pub(crate) fn get(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
 pub(crate) fn set(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let args = call.args_from(2);
     if !args.len().is_multiple_of(2) {
-        return Err(Refusal::arity(call.command));
+        return Err(Refusal::SYNTAX);
     }
     let mut pairs: Vec<(&str, &str)> = Vec::with_capacity(args.len() / 2);
     for pair in args.chunks_exact(2) {
@@ -151,7 +151,7 @@ mod tests {
                 "-ERR CONFIG SET failed (possibly related to argument 'maxmemory') - duplicate parameter",
             ),
             ("CONFIG SET maxmemory", "-ERR wrong number of arguments for 'config|set' command"),
-            ("CONFIG SET maxmemory 1 x", "-ERR wrong number of arguments for 'config|set' command"),
+            ("CONFIG SET maxmemory 1 x", "-ERR syntax error"),
             (
                 "CONFIG SET maxmemory-policy noeviction maxmemory x",
                 "-ERR CONFIG SET failed (possibly related to argument 'maxmemory') - argument must be a memory value",

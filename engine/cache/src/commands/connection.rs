@@ -9,7 +9,7 @@ use crate::cache::{Cache, Outcome};
 use crate::call::Call;
 use crate::clients::{ClientIndex, DATABASE_COUNT};
 use crate::commands::client::check_name;
-use crate::facts::{PINION_VERSION, REDIS_VERSION};
+use crate::facts::REDIS_VERSION;
 use crate::number;
 use crate::spec::{Spec, category, flag};
 
@@ -78,8 +78,10 @@ pub(crate) fn echo(_: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
 }
 
 pub(crate) fn select(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
-    let number =
-        number::parse(call.arg(1)).and_then(|number| i32::try_from(number).ok()).ok_or(Refusal::NOT_INTEGER)?;
+    const OUT_OF_RANGE: Refusal =
+        Refusal::text("ERR value is out of range, value must between -2147483648 and 2147483647");
+    let number = number::parse(call.arg(1)).ok_or(Refusal::NOT_INTEGER)?;
+    let number = i32::try_from(number).map_err(|_| OUT_OF_RANGE)?;
     let database = usize::try_from(number).ok().filter(|&database| database < DATABASE_COUNT);
     let database = database.ok_or(Refusal::text("ERR DB index is out of range"))?;
     cache.clients.get_mut(call.client).select(database);
@@ -155,8 +157,8 @@ pub(crate) fn hello(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) ->
 }
 
 fn answer_hello(id: u64, reply: &mut Reply<'_>) {
-    reply.map(8);
-    for (field, value) in [("server", "redis"), ("version", REDIS_VERSION), ("pinion_version", PINION_VERSION)] {
+    reply.map(7);
+    for (field, value) in [("server", "redis"), ("version", REDIS_VERSION)] {
         reply.bulk(field.as_bytes());
         reply.bulk(value.as_bytes());
     }
@@ -256,7 +258,7 @@ mod tests {
             ("SELECT 16", "-ERR DB index is out of range"),
             ("SELECT -1", "-ERR DB index is out of range"),
             ("SELECT x", "-ERR value is not an integer or out of range"),
-            ("SELECT 99999999999", "-ERR value is not an integer or out of range"),
+            ("SELECT 99999999999", "-ERR value is out of range, value must between -2147483648 and 2147483647"),
             ("RESET", "+RESET"),
             ("SET k v", "+OK"),
             ("SELECT 0", "+OK"),
@@ -266,7 +268,7 @@ mod tests {
 
     #[test]
     fn hello_chooses_the_dialect() {
-        let fields = "'server' 'redis' 'version' '7.4.0' 'pinion_version' '0.1.0'";
+        let fields = "'server' 'redis' 'version' '7.4.0'";
         let rest = "'mode' 'standalone' 'role' 'master' 'modules' []";
         check(&[
             ("HELLO", &format!("[{fields} 'proto' :2 'id' :1 {rest}]")),

@@ -58,7 +58,7 @@ pub(crate) const PTTL: Spec = Spec {
 };
 
 /// How a deadline is given.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unit {
     Seconds,
     Milliseconds,

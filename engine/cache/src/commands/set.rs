@@ -101,7 +101,6 @@ impl Options {
         let mut given_deadline: Option<(Unit, &[u8])> = None;
         let mut rest = call.args_from(3).iter().map(|arg| arg.bytes());
         while let Some(option) = rest.next() {
-            let has_deadline = given_deadline.is_some() || options.deadline == Deadline::Keep;
             if option.eq_ignore_ascii_case(b"nx") && options.condition != Condition::IfExists {
                 options.condition = Condition::IfMissing;
             } else if option.eq_ignore_ascii_case(b"xx") && options.condition != Condition::IfMissing {
@@ -110,7 +109,10 @@ impl Options {
                 options.answer_old = true;
             } else if option.eq_ignore_ascii_case(b"keepttl") && given_deadline.is_none() {
                 options.deadline = Deadline::Keep;
-            } else if let Some(unit) = Unit::of_option(option).filter(|_| !has_deadline) {
+            } else if let Some(unit) = Unit::of_option(option)
+                && given_deadline.is_none_or(|(other, _)| other == unit)
+                && options.deadline != Deadline::Keep
+            {
                 given_deadline = Some((unit, rest.next().ok_or(Refusal::SYNTAX)?));
             } else {
                 return Err(Refusal::SYNTAX);
@@ -238,7 +240,8 @@ mod tests {
             ("SET k v PX 9223372036854775807", "-ERR invalid expire time in 'set' command"),
             ("SET k v EX 9223372036854775808", "-ERR value is not an integer or out of range"),
             ("SET k v PXAT 9223372036854775807", "+OK"),
-            ("SET k v EX 10 EX 10", "-ERR syntax error"),
+            ("SET k v EX 10 EX 20", "+OK"),
+            ("TTL k", ":20"),
         ]);
     }
 }

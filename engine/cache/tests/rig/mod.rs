@@ -41,8 +41,7 @@ impl Rig {
     /// A rig whose settings differ from the defaults by `settings`.
     pub fn with(settings: &[(&str, &str)]) -> Rig {
         let config = Settings::new(settings);
-        let memory = memory_options();
-        let options = CacheOptions { seed: 7, shard_count: 8, memory, config: Box::new(config) };
+        let options = CacheOptions { seed: 7, shard_count: 8, host_memory_bytes: 1 << 30, config: Box::new(config) };
         let mut cache = Cache::new(options).expect("the host has memory");
         let now = Now { unix_ms: START_MS, mono_us: 1_000_000 };
         cache.begin_tick(now);
@@ -302,8 +301,4 @@ impl Config for Settings {
         }
         Ok(())
     }
-}
-
-fn memory_options() -> crate::MemoryOptions {
-    crate::MemoryOptions { limit_bytes: 64 << 20 }
 }
