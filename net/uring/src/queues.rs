@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
+use std::time::Duration;
 
 use io_uring::squeue::Entry;
 use io_uring::types::{SubmitArgs, Timespec};
@@ -18,6 +19,9 @@ use io_uring::{CompletionQueue, CompletionStatus, EnterFlags, IoUring, Submissio
 
 use crate::op::{Outcome, Prepared};
 use crate::ring::Wait;
+
+/// Longest sleep: longer ones would overflow the kernel's time; the caller comes back and sleeps again.
+const WAIT_MAX: Duration = Duration::from_secs(3600);
 
 /// The two queues.
 pub(crate) struct Queues {
@@ -113,7 +117,7 @@ impl Queues {
         }
         let entered = match wait {
             Wait::AtMost(limit) if self.overdue.is_empty() => {
-                let limit = Timespec::from(limit);
+                let limit = Timespec::from(limit.min(WAIT_MAX));
                 self.call(1, Some(&SubmitArgs::new().timespec(&limit)))
             }
             Wait::AtMost(_) | Wait::No => self.call(0, None),
@@ -167,6 +171,18 @@ impl Queues {
         }
     }
 
+    /// Puts another file in the place of the ring's descriptor, so that every call fails from now on.
+    #[cfg(test)]
+    pub(crate) fn break_descriptor(&mut self) {
+        use std::os::fd::AsRawFd;
+        self.submitter.unregister_ring_fd().unwrap();
+        let null = std::fs::File::open("/dev/null").unwrap();
+        // SAFETY: the box lives until `drop`, and only the descriptor's number is read.
+        let ring = unsafe { self.ring.as_ref() }.as_raw_fd();
+        // SAFETY: dup2(2) touches no memory of ours; both descriptors are open.
+        assert_eq!(unsafe { libc::dup2(null.as_raw_fd(), ring) }, ring);
+    }
+
     fn call(&mut self, completions_min: u32, wait: Option<&SubmitArgs<'_, '_>>) -> io::Result<()> {
         self.enter_count += 1;
         let mut flags = self.flags;
@@ -210,8 +226,6 @@ impl Drop for Queues {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use io_uring::opcode;
 
     use super::*;

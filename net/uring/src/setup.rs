@@ -11,9 +11,9 @@ use crate::buffers::BUFFER_COUNT_MAX;
 /// Sizes of a ring. All counts are powers of two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Setup {
-    /// Submissions between two enters before a push has to submit: 8 to 32768.
+    /// Submissions between two enters before a push has to submit: 8 to 8192.
     pub sq_entries: u32,
-    /// Completions between two reaps: at least 8 per submission, else a burst overflows the queue.
+    /// Completions between two reaps: at least 8 per submission, else a burst overflows the queue; at most 65536.
     pub cq_entries: u32,
     /// Provided receive buffers: 8 to 32768.
     pub buffer_count: u16,
@@ -31,12 +31,17 @@ impl Default for Setup {
 /// Completions per submission that the queues must have room for: a multishot receive completes many times.
 const COMPLETIONS_PER_SUBMISSION: u32 = 8;
 
+/// The kernel's limit; CLAMP would cut a larger queue without a word.
+const CQ_ENTRIES_MAX: u32 = 1 << 16;
+
 impl Setup {
     /// # Errors
     /// `SetupError::Size` for the first size that is out of its range.
     pub(crate) fn check(&self) -> Result<(), SetupError> {
-        check_size("sq_entries", self.sq_entries, 8, 1 << 15, true)?;
-        check_size("cq_entries", self.cq_entries, self.sq_entries * COMPLETIONS_PER_SUBMISSION, 1 << 20, true)?;
+        let sq_entries_max = CQ_ENTRIES_MAX / COMPLETIONS_PER_SUBMISSION;
+        check_size("sq_entries", self.sq_entries, 8, sq_entries_max, true)?;
+        let cq_entries_min = self.sq_entries * COMPLETIONS_PER_SUBMISSION;
+        check_size("cq_entries", self.cq_entries, cq_entries_min, CQ_ENTRIES_MAX, true)?;
         check_size("buffer_count", u32::from(self.buffer_count), 8, u32::from(BUFFER_COUNT_MAX), true)?;
         check_size("buffer_bytes", self.buffer_bytes, 64, 1 << 20, false)
     }

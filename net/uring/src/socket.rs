@@ -6,7 +6,16 @@
 use std::mem::{MaybeUninit, size_of};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
+use std::os::fd::{IntoRawFd, OwnedFd};
+
 use crate::ring::{Peer, Socket};
+
+impl From<OwnedFd> for Socket {
+    /// The ring closes it from now on.
+    fn from(socket: OwnedFd) -> Socket {
+        Socket(socket.into_raw_fd())
+    }
+}
 
 /// Ends both directions. A socket that the peer has ended already is no error.
 pub(crate) fn shutdown(socket: Socket) {

@@ -119,7 +119,7 @@ fn sizes_out_of_range_make_no_ring() {
     let error = KernelRing::new(Setup { sq_entries: 1000, ..Setup::default() }).err().unwrap();
     assert_eq!(
         error.to_string(),
-        "ring size sq_entries = 1000 is out of range: set it to a power of two from 8 to 32768"
+        "ring size sq_entries = 1000 is out of range: set it to a power of two from 8 to 8192"
     );
 }
 

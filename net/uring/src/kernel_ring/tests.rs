@@ -1,9 +1,11 @@
-//! What only a submission that the seam cannot express shows: completions that belong to nobody.
+//! What the seam cannot express: completions that belong to nobody, and a kernel that does not let go.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use io_uring::squeue::{Entry, Flags};
@@ -12,6 +14,7 @@ use io_uring::{opcode, types};
 use super::*;
 use crate::buffers::GROUP;
 use crate::op::Code;
+use crate::ring::{Outgoing, Splice};
 
 /// Submits `entry` with `user_data`, waits for its completion, and expects that it is nobody's.
 fn check_ignored(ring: &mut KernelRing, entry: Entry, user_data: u64) {
@@ -69,6 +72,47 @@ fn a_connection_that_nobody_waits_for_is_closed() {
     let stale = user_data::encode(Code::Accept, Token { slot: 0, generation: 1 });
     check_ignored(&mut ring, opcode::AcceptMulti::new(types::Fd(listener.as_raw_fd())).build(), stale);
     assert_eq!(client.read(&mut [0]).unwrap(), 0);
+}
+
+/// A value that tells when it is freed.
+struct Watched(Arc<AtomicBool>);
+
+impl AsRef<[u8]> for Watched {
+    fn as_ref(&self) -> &[u8] {
+        &[b'.'; 1 << 20]
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Drops a ring with a blocked send in flight, and tells whether the value being sent was freed.
+fn check_freed_on_drop(break_ring: bool) -> bool {
+    let freed = Arc::new(AtomicBool::new(false));
+    let (near, _far) = UnixStream::pair().unwrap();
+    let mut ring = KernelRing::new(Setup::default()).unwrap();
+    let value = bytes::Bytes::from_owner(Watched(freed.clone()));
+    let out = Outgoing { splices: vec![Splice { at: 0, value }], ..Outgoing::default() };
+    ring.push(Token { slot: 0, generation: 0 }, Op::Send { socket: Socket(near.as_raw_fd()), out });
+    ring.enter(Wait::No).unwrap();
+    if break_ring {
+        ring.queues.break_descriptor();
+    }
+    drop(ring);
+    freed.load(Ordering::Relaxed)
+}
+
+#[test]
+fn a_dropped_ring_frees_what_the_kernel_has_let_go() {
+    assert!(check_freed_on_drop(false));
+}
+
+#[test]
+fn a_dropped_ring_leaks_what_the_kernel_may_still_use() {
+    assert!(!check_freed_on_drop(true));
 }
 
 fn listening() -> TcpListener {
