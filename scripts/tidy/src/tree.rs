@@ -1,7 +1,7 @@
 //! The files of a checkout that the rules read.
 //!
-//! Absent on purpose: git. What `.gitignore` names is skipped by its simplest patterns, so an exported tree is checked
-//! like a clone.
+//! Absent on purpose: git. What a `.gitignore` names is skipped by its simplest patterns, so an exported tree is
+//! checked like a clone.
 
 use crate::Finding;
 use crate::tokens::{Token, flat};
@@ -89,10 +89,8 @@ pub struct Tree {
 impl Tree {
     /// Reads the checkout at `root`.
     pub fn read(root: &Path) -> io::Result<Tree> {
-        let ignored = fs::read_to_string(root.join(".gitignore")).unwrap_or_default();
-        let ignored: Vec<&str> = ignored.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         let mut tree = Tree::default();
-        tree.read_folder(root, "", &ignored)?;
+        tree.read_folder(root, "", &[])?;
         tree.texts.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(tree)
     }
@@ -112,16 +110,21 @@ impl Tree {
         self.texts.push(file());
     }
 
-    fn read_folder(&mut self, folder: &Path, prefix: &str, ignored: &[&str]) -> io::Result<()> {
+    /// `inherited` are the patterns of the folders above that hold at any depth.
+    fn read_folder(&mut self, folder: &Path, prefix: &str, inherited: &[String]) -> io::Result<()> {
+        let own = fs::read_to_string(folder.join(".gitignore")).unwrap_or_default();
+        let own = own.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_string);
+        let ignored: Vec<String> = inherited.iter().cloned().chain(own).collect();
+        let deep: Vec<String> = ignored.iter().filter(|pattern| !is_rooted(pattern)).cloned().collect();
         for entry in fs::read_dir(folder)? {
             let entry = entry?;
             let Ok(name) = entry.file_name().into_string() else { continue };
             let path = format!("{prefix}{name}");
-            if name == ".git" || ignored.iter().any(|pattern| is_ignored(pattern, &path, &name)) {
+            if name == ".git" || ignored.iter().any(|pattern| is_ignored(pattern, &name)) {
                 continue;
             }
             if entry.file_type()?.is_dir() {
-                self.read_folder(&entry.path(), &format!("{path}/"), ignored)?;
+                self.read_folder(&entry.path(), &format!("{path}/"), &deep)?;
             } else if let Ok(text) = fs::read_to_string(entry.path()) {
                 // What is not UTF-8 (a corpus, a trace) has no style.
                 self.add(&path, &text);
@@ -131,19 +134,18 @@ impl Tree {
     }
 }
 
-/// Whether a line of `.gitignore` names the path: with `/` in front, from the root; without, any such name; a `*` at
-/// one end stands for anything.
-fn is_ignored(pattern: &str, path: &str, name: &str) -> bool {
-    let pattern = pattern.trim_end_matches('/');
-    let (pattern, subject) = match pattern.strip_prefix('/') {
-        Some(rooted) => (rooted, path),
-        None if pattern.contains('/') => (pattern, path),
-        None => (pattern, name),
-    };
+/// Whether a line of `.gitignore` is about its own folder only: it has a `/` that is not at its end.
+fn is_rooted(pattern: &str) -> bool {
+    pattern.trim_end_matches('/').contains('/')
+}
+
+/// Whether a line of `.gitignore` names an entry of its folder; a `*` at one end stands for anything.
+fn is_ignored(pattern: &str, name: &str) -> bool {
+    let pattern = pattern.trim_end_matches('/').trim_start_matches('/');
     match (pattern.strip_prefix('*'), pattern.strip_suffix('*')) {
-        (Some(end), _) => subject.ends_with(end),
-        (None, Some(start)) => subject.starts_with(start),
-        (None, None) => subject == pattern,
+        (Some(end), _) => name.ends_with(end),
+        (None, Some(start)) => name.starts_with(start),
+        (None, None) => name == pattern,
     }
 }
 
@@ -172,17 +174,14 @@ mod tests {
 
     #[test]
     fn ignored_names_are_skipped() {
-        let check = |pattern, path: &str, expected| {
-            let name = path.rsplit('/').next().unwrap_or(path);
-            assert_eq!(is_ignored(pattern, path, name), expected, "{pattern} {path}");
-        };
+        let check = |pattern, name, expected| assert_eq!(is_ignored(pattern, name), expected, "{pattern} {name}");
         check("/target", "target", true);
         check("/target/", "target", true);
-        check("/target", "a/target", false);
-        check("target", "a/target", true);
-        check("fuzz/artifacts/", "fuzz/artifacts", true);
-        check("*.profraw", "a/b.profraw", true);
+        check("target/", "target", true);
+        check("/target", "targets", false);
+        check("*.profraw", "b.profraw", true);
         check("perf.data*", "perf.data.old", true);
         check("perf.data*", "a.perf", false);
+        assert!(is_rooted("/target/") && is_rooted("a/b") && !is_rooted("target/") && !is_rooted("*.profraw"));
     }
 }
