@@ -93,6 +93,7 @@ pub struct Cache {
     pub(crate) facts: Facts,
     pub(crate) config: Box<dyn Config>,
     pub(crate) config_changed: bool,
+    host_memory_bytes: u64,
     /// Values in the making; empty between commands. Kept for its allocation.
     pub(crate) scratch: Vec<u8>,
 }
@@ -101,8 +102,13 @@ impl Cache {
     /// An empty cache. The error is the operating system's when it refuses the memory.
     pub fn new(options: CacheOptions) -> io::Result<Cache> {
         let in_force = InForce::read(&*options.config);
-        let memory = MemoryOptions { limit_bytes: in_force.memory_bytes_max };
-        let mut cache = Cache {
+        let memory = MemoryOptions {
+            limit_bytes: in_force.memory_limit(options.host_memory_bytes),
+            address_bytes: options.host_memory_bytes,
+            policy: in_force.policy,
+            ..MemoryOptions::default()
+        };
+        Ok(Cache {
             shards: Shards::new(options.shard_count, options.seed, memory)?,
             clients: Clients::default(),
             statistics: Statistics::default(),
@@ -112,9 +118,8 @@ impl Cache {
             config: options.config,
             config_changed: false,
             scratch: Vec::new(),
-        };
-        cache.obey_settings();
-        Ok(cache)
+            host_memory_bytes: options.host_memory_bytes,
+        })
     }
 
     /// Begins a tick: until the next one, this is the time.
@@ -244,12 +249,12 @@ impl Cache {
 
     /// How the memory is used.
     pub fn usage(&self) -> Usage {
-        self.shards.usage()
+        self.shards.memory().usage()
     }
 
     /// The longest value that memory may ever hold, in bytes. The answer to a longer one is `OUT_OF_MEMORY`.
     pub fn value_bytes_max(&self) -> usize {
-        self.shards.value_bytes_max()
+        usize::try_from(self.shards.memory().value_bytes_max()).unwrap_or(usize::MAX)
     }
 
     /// `proto-max-bulk-len`, in bytes.
@@ -287,9 +292,7 @@ impl Cache {
     pub(crate) fn obey_settings(&mut self) {
         self.in_force = InForce::read(&*self.config);
         let memory = self.shards.memory_mut();
-        if self.in_force.memory_bytes_max > 0 {
-            memory.set_limit(self.in_force.memory_bytes_max);
-        }
+        memory.set_limit(self.in_force.memory_limit(self.host_memory_bytes));
         memory.set_policy(self.in_force.policy);
     }
 

@@ -25,7 +25,7 @@ pub(crate) struct InForce {
     pub password: Option<String>,
     /// `proto-max-bulk-len`: the longest string, in bytes.
     pub string_bytes_max: usize,
-    /// `maxmemory` in bytes.
+    /// `maxmemory` in bytes; 0 for all that the host has.
     pub memory_bytes_max: u64,
     /// `maxmemory-policy`.
     pub policy: Policy,
@@ -44,10 +44,14 @@ impl InForce {
                 .and_then(|bytes| usize::try_from(bytes).ok())
                 .unwrap_or(STRING_BYTES_MAX_DEFAULT),
             memory_bytes_max: number("maxmemory").unwrap_or(0),
-            policy: config
-                .get("maxmemory-policy")
-                .and_then(|name| Policy::parse(&name))
-                .unwrap_or(Policy::AllkeysS3fifo),
+            policy: config.get("maxmemory-policy").and_then(|name| Policy::parse(&name)).unwrap_or(Policy::default()),
+        }
+    }
+    /// The limit in bytes that `maxmemory` means on this host.
+    pub fn memory_limit(&self, host_memory_bytes: u64) -> u64 {
+        match self.memory_bytes_max {
+            0 => host_memory_bytes,
+            bytes => bytes,
         }
     }
 }

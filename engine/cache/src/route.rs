@@ -60,7 +60,9 @@ fn crc16(bytes: &[u8]) -> u16 {
 /// to one block, whose 16 table look-ups are independent of each other. Byte by byte each look-up waits for the last.
 #[inline]
 fn crc16_of_block(block: u128) -> u16 {
-    CRC.checksum(&block.to_be_bytes())
+    let tables = CRC.table();
+    let from_the_end = block.to_le_bytes();
+    from_the_end.iter().zip(tables).fold(0, |crc, (&byte, table)| crc ^ table[usize::from(byte)])
 }
 
 /// True if a byte of `block` is `{`: with all braces made zero, exactly a zero byte borrows into its top bit first.

@@ -8,7 +8,7 @@
 use std::io;
 
 use item::{Key, Keyspace, Place};
-use l1::{Budget, Cause, Departure, Item, Memory, MemoryOptions, NoRoom, Usage};
+use l1::{Budget, Cause, Departure, Item, Memory, MemoryOptions, NoRoom};
 
 use crate::clients::DATABASE_COUNT;
 use crate::route::{self, SLOT_COUNT};
@@ -165,19 +165,14 @@ impl Shards {
         &mut self.memory
     }
 
-    /// How the memory is used.
-    pub fn usage(&self) -> Usage {
-        self.memory.usage()
+    /// The memory that all shards share, to read.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
     }
 
     /// When upkeep wants to be called next, in Unix milliseconds.
     pub fn next_deadline_ms(&self) -> Option<u64> {
         None
-    }
-
-    /// The longest value that the memory may ever hold.
-    pub fn value_bytes_max(&self) -> usize {
-        self.memory.value_bytes_max()
     }
 
     fn make_room(&mut self, grown_bytes: usize, statistics: &mut Statistics) {

@@ -111,8 +111,8 @@ fn clients(cache: &Cache, text: &mut String) -> fmt::Result {
 }
 
 fn memory(cache: &Cache, text: &mut String) -> fmt::Result {
-    let usage = cache.shards.usage();
-    let used = usage.used_bytes();
+    let usage = cache.usage();
+    let used = cache.shards.memory().accounted_bytes();
     let rss = cache.facts.rss_bytes;
     let fragmentation = if used > 0 { rss as f64 / used as f64 } else { 0.0 };
     fields!(text,
@@ -120,7 +120,7 @@ fn memory(cache: &Cache, text: &mut String) -> fmt::Result {
         "used_memory_human": Human(used),
         "used_memory_rss": rss,
         "used_memory_rss_human": Human(rss),
-        "used_memory_dataset": usage.live_bytes,
+        "used_memory_dataset": usage.live_bytes + usage.heap_bytes,
         "total_system_memory": cache.facts.host_memory_bytes,
         "total_system_memory_human": Human(cache.facts.host_memory_bytes),
         "maxmemory": cache.in_force.memory_bytes_max,
@@ -128,6 +128,17 @@ fn memory(cache: &Cache, text: &mut String) -> fmt::Result {
         "maxmemory_policy": cache.in_force.policy.name(),
         "mem_fragmentation_ratio": format_args!("{fragmentation:.2}"),
         "mem_allocator": "pinion-log",
+        "pinion_live_bytes": usage.live_bytes,
+        "pinion_dead_bytes": usage.dead_bytes,
+        "pinion_heap_bytes": usage.heap_bytes,
+        "pinion_index_bytes": usage.index_bytes,
+        "pinion_wheel_bytes": usage.wheel_bytes,
+        "pinion_ghost_bytes": usage.ghost_bytes,
+        "pinion_other_bytes": usage.other_bytes,
+        "pinion_effective_limit_bytes": usage.effective_limit_bytes,
+        "pinion_segment_bytes": usage.segment_bytes,
+        "pinion_segments_used": usage.segments_used,
+        "pinion_segments_allowed": usage.segments_allowed,
     );
     Ok(())
 }
@@ -149,6 +160,7 @@ fn persistence(_: &Cache, text: &mut String) -> fmt::Result {
 
 fn stats(cache: &Cache, text: &mut String) -> fmt::Result {
     let (facts, statistics) = (&cache.facts, &cache.statistics);
+    let reclaim = cache.usage().statistics;
     fields!(text,
         "total_connections_received": facts.connections_received,
         "total_commands_processed": statistics.commands_processed(),
@@ -164,6 +176,9 @@ fn stats(cache: &Cache, text: &mut String) -> fmt::Result {
         "pubsub_patterns": 0,
         "total_error_replies": statistics.error_replies(),
         "client_query_buffer_limit_disconnections": facts.protocol_errors,
+        "pinion_compacted_items": reclaim.compacted_items,
+        "pinion_kept_items": reclaim.kept_items,
+        "pinion_reclaim_stalls": reclaim.stalls,
         "client_output_buffer_limit_disconnections": facts.output_limit_disconnections,
     );
     Ok(())
