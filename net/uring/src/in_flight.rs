@@ -7,7 +7,8 @@
 //!   is submitted, because it would free the first one's buffer.
 //! - `count` is the number of operations whose last completion has not been seen.
 //!
-//! The table grows to the highest slot that was ever used and stays: as many slots as the caller's table has.
+//! The table grows to the highest slot that was ever used and stays: as many slots as the caller's table has. Slots from
+//! `SECOND_TABLE` up are a table of their own, for callers that number listeners apart from connections.
 
 use bytes::BytesMut;
 
@@ -15,8 +16,11 @@ use crate::op::send::Scatter;
 use crate::ring::{Outgoing, Token};
 use crate::user_data::GENERATION_MASK;
 
-/// Most slots of a caller's table: far above what one core serves, low enough that a wild token is noticed.
-pub(crate) const SLOT_COUNT_MAX: usize = 1 << 20;
+/// The first slot of the second table.
+const SECOND_TABLE: u32 = 1 << 31;
+
+/// Most slots of a table: far above what one core serves, low enough that a wild token is noticed.
+const SLOT_COUNT_MAX: usize = 1 << 20;
 
 /// Scatter lists that are kept for reuse.
 const SCATTER_POOL_MAX: usize = 256;
@@ -49,7 +53,7 @@ struct Slot {
 /// The table.
 #[derive(Default)]
 pub(crate) struct InFlight {
-    slots: Vec<Slot>,
+    tables: [Vec<Slot>; 2],
     scatters: Vec<Scatter>,
     count: usize,
 }
@@ -74,7 +78,8 @@ impl InFlight {
     /// What the token waits for; `Nothing` if the token is not the slot's any more.
     #[inline]
     pub(crate) fn incoming(&self, token: Token) -> &Incoming {
-        match self.slots.get(token.slot as usize) {
+        let (table, index) = place(token);
+        match self.tables[table].get(index) {
             Some(slot) if slot.incoming_generation == token.generation & GENERATION_MASK => &slot.incoming,
             Some(_) | None => &Incoming::Nothing,
         }
@@ -85,18 +90,21 @@ impl InFlight {
     pub(crate) fn end_incoming(&mut self, token: Token) -> Incoming {
         assert!(!matches!(self.incoming(token), Incoming::Nothing), "only what has begun ends");
         self.count -= 1;
-        std::mem::take(&mut self.slots[token.slot as usize].incoming)
+        let (table, index) = place(token);
+        std::mem::take(&mut self.tables[table][index].incoming)
     }
 
     /// Notes that the token's accept or receive is to end.
     pub(crate) fn mark_cancelled(&mut self, token: Token) {
         assert!(!matches!(self.incoming(token), Incoming::Nothing), "only what has begun is cancelled");
-        self.slots[token.slot as usize].cancelled = true;
+        let (table, index) = place(token);
+        self.tables[table][index].cancelled = true;
     }
 
     /// True if the token's accept or receive should have ended and has not.
     pub(crate) fn is_cancelled(&self, token: Token) -> bool {
-        !matches!(self.incoming(token), Incoming::Nothing) && self.slots[token.slot as usize].cancelled
+        let (table, index) = place(token);
+        !matches!(self.incoming(token), Incoming::Nothing) && self.tables[table][index].cancelled
     }
 
     /// Notes that a send starts.
@@ -112,7 +120,8 @@ impl InFlight {
     /// Ends the token's send and gives its buffers back; `None` if there is none.
     #[inline]
     pub(crate) fn end_send(&mut self, token: Token) -> Option<Outgoing> {
-        let slot = self.slots.get_mut(token.slot as usize)?;
+        let (table, index) = place(token);
+        let slot = self.tables[table].get_mut(index)?;
         if slot.sending_generation != token.generation & GENERATION_MASK {
             return None;
         }
@@ -133,16 +142,23 @@ impl InFlight {
 
     #[inline]
     fn slot_for(&mut self, token: Token) -> &mut Slot {
-        let index = token.slot as usize;
-        if index >= self.slots.len() {
-            self.grow(index);
+        let (table, index) = place(token);
+        let table = &mut self.tables[table];
+        if index >= table.len() {
+            grow(table, index);
         }
-        &mut self.slots[index]
+        &mut table[index]
     }
+}
 
-    #[cold]
-    fn grow(&mut self, index: usize) {
-        assert!(index < SLOT_COUNT_MAX, "a slot is an index in a table of at most {SLOT_COUNT_MAX}");
-        self.slots.resize_with((index + 1).next_power_of_two(), Slot::default);
-    }
+/// The table of a token's slot, and the index there.
+#[inline]
+fn place(token: Token) -> (usize, usize) {
+    (usize::from(token.slot >= SECOND_TABLE), (token.slot & !SECOND_TABLE) as usize)
+}
+
+#[cold]
+fn grow(table: &mut Vec<Slot>, index: usize) {
+    assert!(index < SLOT_COUNT_MAX, "a slot is an index in a table of at most {SLOT_COUNT_MAX}");
+    table.resize_with((index + 1).next_power_of_two(), Slot::default);
 }

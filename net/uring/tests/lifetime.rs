@@ -85,7 +85,7 @@ fn a_receive_outlives_the_callers_interest_in_its_memory() {
 fn slots_far_apart_are_served() {
     let mut bed = Bed::new();
     let (near, mut far) = UnixStream::pair().unwrap();
-    for slot in [0, 1000, 7, 100_000] {
+    for slot in [0, 1000, 7, 100_000, 1 << 31, (1 << 31) + 1] {
         bed.recv(token(slot), socket(&near));
         far.write_all(b"x").unwrap();
         let completion = bed.next();
@@ -95,6 +95,20 @@ fn slots_far_apart_are_served() {
         bed.ring.push(token(slot), Op::Cancel);
         bed.settle();
     }
+}
+
+#[test]
+fn the_tables_of_connections_and_listeners_are_apart() {
+    let mut bed = Bed::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (near, mut far) = UnixStream::pair().unwrap();
+    bed.ring.push(token(1 << 31), Op::Accept { listener: socket(&listener) });
+    bed.recv(token(0), socket(&near));
+    far.write_all(b"x").unwrap();
+    assert_eq!(bed.next_received(), (Ok(b"x".to_vec()), true));
+    let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (accepted, _more) = bed.next_accepted();
+    bed.ring.close(accepted.unwrap());
 }
 
 #[test]
