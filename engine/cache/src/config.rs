@@ -44,7 +44,7 @@ impl InForce {
                 .and_then(|bytes| usize::try_from(bytes).ok())
                 .unwrap_or(STRING_BYTES_MAX_DEFAULT),
             memory_bytes_max: number("maxmemory").unwrap_or(0),
-            policy: config.get("maxmemory-policy").and_then(|name| Policy::parse(&name)).unwrap_or(Policy::default()),
+            policy: config.get("maxmemory-policy").and_then(|name| Policy::parse(&name)).unwrap_or_default(),
         }
     }
     /// The limit in bytes that `maxmemory` means on this host.

@@ -129,7 +129,7 @@ fn filtered(kind: &[u8], value: &[u8]) -> Result<Vec<&'static str>, Refusal> {
     if kind.eq_ignore_ascii_case(b"pattern") {
         Ok(names.filter(|name| glob::matches(value, name.as_bytes(), Case::Ignored)).collect())
     } else if kind.eq_ignore_ascii_case(b"aclcat") {
-        let bit = category::NAMES.iter().find(|(_, name)| name[1..].as_bytes().eq_ignore_ascii_case(value));
+        let bit = category::NAMES.iter().find(|(_, name)| name.as_bytes()[1..].eq_ignore_ascii_case(value));
         let bit = bit.map_or(0, |(bit, _)| *bit);
         let all = Command::all().iter();
         Ok(all.filter(|command| command.spec().all_categories() & bit != 0).map(|command| command.name()).collect())

@@ -46,7 +46,6 @@ pub(crate) const MSET: Spec = Spec {
     since: "1.0.1",
     summary: "Sets several keys.",
     complexity: "O(N), N keys",
-    ..Spec::PLAIN
 };
 
 pub(crate) const APPEND: Spec = Spec {
