@@ -1,2 +1,81 @@
-//! placeholder
-fn main() {}
+//! `pinion-sim`: runs seeds and stops at the first that shows a violation.
+
+#![forbid(unsafe_code)]
+
+use std::io::Write as _;
+use std::ops::Range;
+use std::process::ExitCode;
+
+use clap::Parser;
+use pinion_sim::simulation::{self, Summary};
+use pinion_sim::trace;
+
+/// Runs the server's reactor in a simulated world, seed by seed.
+#[derive(Parser)]
+#[command(name = "pinion-sim", version)]
+struct Args {
+    /// Seeds to run: how many, or FROM..TO.
+    #[arg(long, default_value = "1000", value_parser = parse_seeds)]
+    seeds: Range<u64>,
+    /// One seed to run.
+    #[arg(long, conflicts_with = "seeds")]
+    seed: Option<u64>,
+    /// Ticks of storm per seed.
+    #[arg(long, default_value_t = simulation::STEPS_DEFAULT)]
+    steps: u64,
+    /// Goes on after a violation.
+    #[arg(long)]
+    keep_going: bool,
+    /// Prints every event.
+    #[arg(short, long)]
+    verbose: bool,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    trace::install_panic_hook();
+    let seeds = args.seed.map_or(args.seeds, |seed| seed..seed + 1);
+    let (mut total, mut failed) = (Summary::default(), Vec::new());
+    for seed in seeds.clone() {
+        progress(seed, &seeds, &total);
+        match simulation::run(seed, args.steps, args.verbose) {
+            Ok(summary) => total += summary,
+            Err(violation) => {
+                eprintln!("\n{}\nVIOLATION {}", trace::tail(), violation.0);
+                failed.push(seed);
+                if !args.keep_going {
+                    break;
+                }
+            }
+        }
+    }
+    println!(
+        "\r{} seeds, {} ticks, {} connections, {} commands, {} MiB of replies; digest {:016x}",
+        seeds.end - seeds.start,
+        total.ticks,
+        total.connections,
+        total.commands,
+        total.reply_bytes >> 20,
+        total.digest
+    );
+    if failed.is_empty() {
+        println!("no violation");
+        return ExitCode::SUCCESS;
+    }
+    println!("violations in seeds {failed:?}");
+    ExitCode::FAILURE
+}
+
+fn progress(seed: u64, seeds: &Range<u64>, total: &Summary) {
+    print!("\rseed {seed} of {}..{}, {} commands ", seeds.start, seeds.end, total.commands);
+    // A closed pipe is no reason to stop.
+    let _ = std::io::stdout().flush();
+}
+
+fn parse_seeds(text: &str) -> Result<Range<u64>, String> {
+    let number = |text: &str| text.trim().parse::<u64>().map_err(|error| format!("{text:?}: {error}"));
+    match text.split_once("..") {
+        None => Ok(0..number(text)?),
+        Some((from, to)) => Ok(number(from)?..number(to)?),
+    }
+}

@@ -1,0 +1,224 @@
+//! Client: connects, asks, reads, leaves, and comes again; well or badly, as its habits are.
+//!
+//! Absent on purpose: whether answers are right (`conversation`, `oracle`).
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use bytes::Bytes;
+use rand::RngExt;
+use rand::rngs::StdRng;
+use uring::{Peer, Socket};
+
+use crate::command::Command;
+use crate::conversation::Conversation;
+use crate::habits::{Habits, Work};
+use crate::network::Network;
+use crate::trace;
+use crate::weather::Weather;
+use crate::workload::Workload;
+
+/// Requests that wait in a client for its socket to take them, in bytes; then it asks no more.
+const OUTBOX_BYTES_MAX: usize = 512 * 1024;
+
+/// One client, over all its connections.
+pub struct Client {
+    /// What the connection of now has asked and was answered.
+    pub conversation: Option<Conversation>,
+    number: usize,
+    habits: Habits,
+    workload: Workload,
+    password: Option<Bytes>,
+    /// Requests that the socket has not taken.
+    outbox: Vec<u8>,
+    /// Requests that go out before any other.
+    script: Vec<Command>,
+    /// It sends nothing more on this connection.
+    has_said_goodbye: bool,
+    is_calm: bool,
+}
+
+impl Client {
+    /// A client that has not connected.
+    pub fn new(number: usize, habits: Habits, workload: Workload, password: Option<Bytes>) -> Client {
+        Client {
+            conversation: None,
+            number,
+            habits,
+            workload,
+            password,
+            outbox: Vec::new(),
+            script: Vec::new(),
+            has_said_goodbye: false,
+            is_calm: false,
+        }
+    }
+
+    /// A client that runs these commands, then nothing.
+    pub fn with_script(mut self, script: Vec<Command>) -> Client {
+        self.script = script;
+        self
+    }
+
+    /// From now on it only finishes what it has begun, and does not come again.
+    pub fn calm(&mut self) {
+        self.is_calm = true;
+        self.habits.calm();
+    }
+
+    /// True if nothing is owed to it and nothing is left to send.
+    pub fn is_done(&mut self, network: &Network) -> bool {
+        let Some(conversation) = &mut self.conversation else { return self.script.is_empty() };
+        let link = network.link(conversation.link);
+        if conversation.is_dead || link.client_reset {
+            return true;
+        }
+        if conversation.last_words.is_some() || link.client_ended {
+            return false;
+        }
+        conversation.outstanding(link) == 0 && self.outbox.is_empty() && self.script.is_empty()
+    }
+
+    /// Does something, or nothing.
+    pub fn step(&mut self, rng: &mut StdRng, network: &mut Network, weather: &Weather) {
+        self.leave_what_is_over(network);
+        if self.conversation.is_none() {
+            if !self.is_calm && rng.random_bool(0.2) || !self.script.is_empty() {
+                self.connect(rng, network, weather);
+            }
+            return;
+        }
+        self.ask(rng, network);
+        self.write(rng, network, weather);
+        self.read(rng, network);
+        self.misbehave(rng, network, weather);
+    }
+
+    /// Leaves politely or not at all, so that the server has to notice.
+    pub fn leave(&mut self, rng: &mut StdRng, network: &mut Network) {
+        let Some(conversation) = &self.conversation else { return };
+        let link = network.link(conversation.link);
+        if link.client_ended || link.client_reset || link.server_closed {
+            return;
+        }
+        match rng.random_range(0..3) {
+            0 => network.reset(conversation.link, true),
+            _ => network.end(conversation.link),
+        }
+    }
+
+    fn connect(&mut self, rng: &mut StdRng, network: &mut Network, weather: &Weather) {
+        let is_unix = rng.random_bool(0.2);
+        let port = 40_000 + u16::try_from(self.number).expect("few clients");
+        let peer = if is_unix { Peer::Unix } else { Peer::Inet(SocketAddr::from((Ipv4Addr::LOCALHOST, port))) };
+        let window = rng.random_range(weather.client_window.0..=weather.client_window.1);
+        let link = network.connect(Socket(i32::from(is_unix)), peer, window);
+        trace::line(|| format!("client {} connects as link {}: {:?}", self.number, link.0, self.habits));
+        self.conversation = Some(Conversation::new(link));
+        self.outbox.clear();
+        self.has_said_goodbye = false;
+        self.workload.reconnect();
+        if let Some(password) = self.password.clone() {
+            let name = Bytes::from_static(b"AUTH");
+            if rng.random_bool(0.3) {
+                self.send(rng, Command::Wrong(vec![Bytes::from_static(b"GET"), Bytes::from_static(b"k0")], "NOAUTH "));
+            }
+            self.send(rng, Command::Any(vec![name, password]));
+        }
+    }
+
+    fn ask(&mut self, rng: &mut StdRng, network: &Network) {
+        let Some(conversation) = &mut self.conversation else { return };
+        if self.has_said_goodbye || conversation.is_dead || conversation.last_words.is_some() {
+            return;
+        }
+        let link = network.link(conversation.link);
+        if link.client_reset || link.client_ended {
+            return;
+        }
+        let outstanding = conversation.outstanding(link);
+        if let Some(command) = self.script.first().cloned() {
+            if outstanding == 0 {
+                self.script.remove(0);
+                self.send(rng, command);
+            }
+            return;
+        }
+        if self.habits.work == Work::Idle || outstanding >= self.habits.pipeline_max || !rng.random_bool(self.habits.eager) {
+            return;
+        }
+        let mut cursor = (outstanding == 0).then_some(conversation.cursor);
+        for _ in 0..rng.random_range(1..=self.habits.pipeline_max - outstanding) {
+            if self.outbox.len() >= OUTBOX_BYTES_MAX || self.has_said_goodbye {
+                return;
+            }
+            let command = self.workload.next(rng, &self.habits, cursor);
+            // One walk at a time: the next step needs the answer to this one.
+            if matches!(command, Command::Scan(..)) {
+                cursor = None;
+            }
+            self.send(rng, command);
+        }
+    }
+
+    fn send(&mut self, rng: &mut StdRng, command: Command) {
+        let Some(conversation) = &mut self.conversation else { return };
+        let mut wire = command.encode();
+        if rng.random_bool(self.habits.inline) {
+            wire = command.encode_inline().unwrap_or(wire);
+        }
+        self.has_said_goodbye = matches!(command, Command::Quit | Command::Broken(_));
+        conversation.ask(command, wire.len());
+        self.outbox.extend_from_slice(&wire);
+    }
+
+    fn write(&mut self, rng: &mut StdRng, network: &mut Network, weather: &Weather) {
+        let Some(conversation) = &self.conversation else { return };
+        let count = self.outbox.len().min(self.habits.write_max);
+        if count == 0 {
+            return;
+        }
+        let count = if self.is_calm { count } else { rng.random_range(1..=count) };
+        let taken = network.write(conversation.link, &self.outbox[..count], weather.server_window);
+        self.outbox.drain(..taken);
+        if network.link(conversation.link).server_closed {
+            self.outbox.clear();
+        }
+    }
+
+    fn read(&mut self, rng: &mut StdRng, network: &mut Network) {
+        let Some(conversation) = &self.conversation else { return };
+        if !rng.random_bool(self.habits.reads) {
+            return;
+        }
+        let limit = if self.is_calm { usize::MAX } else { rng.random_range(1..=self.habits.read_max) };
+        network.read(conversation.link, limit);
+    }
+
+    fn misbehave(&mut self, rng: &mut StdRng, network: &mut Network, weather: &Weather) {
+        let Some(conversation) = &self.conversation else { return };
+        let link = network.link(conversation.link);
+        if link.client_reset || link.server_closed {
+            return;
+        }
+        if rng.random_bool(self.habits.resets) {
+            network.reset(conversation.link, rng.random_bool(weather.reset_keeps_bytes));
+            return;
+        }
+        // Done in the middle of a request, now and then: then the rest of the outbox never comes.
+        if !link.client_ended && rng.random_bool(self.habits.ends) {
+            network.end(conversation.link);
+        }
+    }
+
+    /// Forgets a connection that both ends have left.
+    fn leave_what_is_over(&mut self, network: &mut Network) {
+        let Some(conversation) = &self.conversation else { return };
+        let link = network.link(conversation.link);
+        let over = link.server_closed && (link.is_over_for_client() || link.client_reset);
+        if over && conversation.is_dead {
+            network.link_mut(conversation.link).stream = Vec::new();
+            self.conversation = None;
+            self.outbox.clear();
+        }
+    }
+}

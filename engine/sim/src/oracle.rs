@@ -1,0 +1,374 @@
+//! Oracle: is there an order of this tick's commands in which every answer is right?
+//!
+//! One core executes commands one after another, and the simulation sees in which tick each reply was encoded. So a
+//! command's place is known to the tick, commands of one connection are in the order in which they were sent, and only the
+//! order between connections within one tick is open. Linearizability is decided key by key (it composes), and what
+//! several orders leave open is carried into the next tick as a set of states.
+//!
+//! ```text
+//! states of key before the tick --explore(lane a: touches, lane b: touches)--> states after; none: a wrong answer
+//! ```
+//!
+//! Invariants
+//! - Sound: a correct server is never blamed. Counts over several keys, and walks, are checked as far as that allows.
+//!
+//! Absent on purpose: sockets, bytes, what a touch means (`model` says it).
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use bytes::Bytes;
+
+use crate::command::{Command, Deadline, Key, SetIf, Touch};
+use crate::model::{self, Rules, State};
+use crate::reply::Reply;
+use crate::trace;
+
+/// A connection's place in the oracle's eyes.
+pub type Lane = usize;
+
+/// States that one key's exploration of one tick may visit: far above what a handful of connections can make.
+const VISITS_MAX: usize = 1 << 16;
+
+/// Everything that is known about the keys.
+#[derive(Debug, Default)]
+pub struct Oracle {
+    keys: BTreeMap<Key, Record>,
+    notes: Vec<Note>,
+    walks: Vec<Walk>,
+    /// Commands judged so far.
+    pub judged: u64,
+}
+
+#[derive(Debug)]
+struct Record {
+    /// What it may be: never empty.
+    states: Vec<State>,
+    /// The last tick in which it may have been missing.
+    missing_in: u64,
+}
+
+/// A command that was executed in this tick.
+#[derive(Debug)]
+struct Note {
+    lane: Lane,
+    command: Command,
+    /// `None`: its connection died in this tick, so it may have been executed or not.
+    reply: Option<Reply>,
+}
+
+/// A complete SCAN: every key that existed all the time must be among the found.
+#[derive(Debug)]
+struct Walk {
+    db: u8,
+    from_tick: u64,
+    found: BTreeSet<Bytes>,
+}
+
+/// One command's part in one key's history.
+#[derive(Debug)]
+struct Step {
+    note: usize,
+    touch: Touch,
+    reply: Option<Reply>,
+    /// The reply is a sum over keys, of which this part is unknown.
+    counts: bool,
+}
+
+/// One connection's part in one key's history of a tick.
+#[derive(Debug, Default)]
+struct Steps {
+    steps: Vec<Step>,
+    /// So many of them have surely happened; the others only if all before them have.
+    certain: usize,
+}
+
+/// What several keys add up to: the least and the most.
+type Sums = BTreeMap<usize, (i64, i64)>;
+
+impl Oracle {
+    /// A command was answered in this tick; in each lane in the order of execution.
+    pub fn answered(&mut self, lane: Lane, command: Command, reply: Reply) {
+        self.notes.push(Note { lane, command, reply: Some(reply) });
+    }
+
+    /// A command may have been executed in this tick, behind the lane's others; nobody will know.
+    pub fn unanswered(&mut self, lane: Lane, command: Command) {
+        self.notes.push(Note { lane, command, reply: None });
+    }
+
+    /// A walk that began in `from_tick` ended in this tick.
+    pub fn walked(&mut self, db: u8, from_tick: u64, found: BTreeSet<Bytes>) {
+        self.walks.push(Walk { db, from_tick, found });
+    }
+
+    /// Names of the keys of a database that were ever touched.
+    pub fn names(&self, db: u8) -> Vec<Bytes> {
+        self.of_db(db).map(|(key, _)| key.name.clone()).collect()
+    }
+
+    /// Judges the tick's commands.
+    pub fn end_tick(&mut self, tick: u64, rules: Rules) -> Result<(), String> {
+        let notes = std::mem::take(&mut self.notes);
+        self.judged += notes.len() as u64;
+        for note in &notes {
+            self.know_keys_of(note);
+        }
+        let mut histories: BTreeMap<Key, BTreeMap<Lane, Steps>> = BTreeMap::new();
+        for (index, note) in notes.iter().enumerate() {
+            for (key, step) in self.steps_of(index, note)? {
+                let steps = histories.entry(key).or_default().entry(note.lane).or_default();
+                steps.steps.push(step);
+                if note.reply.is_some() {
+                    steps.certain = steps.steps.len();
+                }
+            }
+        }
+        let mut sums = Sums::new();
+        for (key, lanes) in histories {
+            let record = self.keys.get_mut(&key).expect("every touched key is known");
+            let lanes: Vec<Steps> = lanes.into_values().collect();
+            let explored = explore(&record.states, &lanes, rules, &mut sums);
+            if explored.finals.is_empty() {
+                return Err(blame(&key, record, &lanes, rules));
+            }
+            if explored.missing || rules.evicts {
+                record.missing_in = tick;
+            }
+            record.states = explored.finals;
+        }
+        check_sums(&notes, &sums)?;
+        for walk in std::mem::take(&mut self.walks) {
+            self.check_walk(&walk, rules)?;
+        }
+        Ok(())
+    }
+
+    fn know_keys_of(&mut self, note: &Note) {
+        let unknown = || Record { states: vec![State::Missing], missing_in: 0 };
+        match &note.command {
+            Command::One(key, _) => drop(self.keys.entry(key.clone()).or_insert_with(unknown)),
+            Command::Mget(keys) | Command::Delete(keys, _) | Command::Exists(keys) => {
+                for key in keys {
+                    self.keys.entry(key.clone()).or_insert_with(unknown);
+                }
+            }
+            Command::Mset(pairs) => {
+                for (key, _) in pairs {
+                    self.keys.entry(key.clone()).or_insert_with(unknown);
+                }
+            }
+            Command::Keys(db) | Command::Scan(db, ..) => {
+                for name in listed(note).into_iter().flatten() {
+                    self.keys.entry(Key { db: *db, name }).or_insert_with(unknown);
+                }
+            }
+            Command::Flush(_) | Command::Size(_) => {}
+            Command::Select(_) | Command::Ping(_) | Command::Echo(_) | Command::Hello(_) | Command::ClientId => {}
+            Command::SetName(_) | Command::GetName | Command::Quit => {}
+            Command::Wrong(..) | Command::Any(_) | Command::Broken(_) => {}
+        }
+    }
+
+    /// Splits a command into its touches.
+    fn steps_of(&self, index: usize, note: &Note) -> Result<Vec<(Key, Step)>, String> {
+        let step = |touch: Touch, reply: Option<Reply>| Step { note: index, touch, reply, counts: false };
+        let counted = |touch: Touch| Step { note: index, touch, reply: None, counts: note.reply.is_some() };
+        let of_keys = |keys: &[Key], touch: Touch| -> Vec<(Key, Step)> {
+            match keys {
+                [key] => vec![(key.clone(), step(touch, note.reply.clone()))],
+                _ => keys.iter().map(|key| (key.clone(), counted(touch.clone()))).collect(),
+            }
+        };
+        let wrong = || Err(format!("a wrong kind of reply: {note:?}"));
+        Ok(match &note.command {
+            Command::One(key, touch) => vec![(key.clone(), step(touch.clone(), note.reply.clone()))],
+            Command::Delete(keys, _) => of_keys(keys, Touch::Delete),
+            Command::Exists(keys) => of_keys(keys, Touch::Exists),
+            Command::Mget(keys) => match &note.reply {
+                Some(Reply::Array(parts)) if parts.len() == keys.len() => {
+                    let parts = parts.iter().cloned().map(Some);
+                    keys.iter().cloned().zip(parts.map(|part| step(Touch::Get, part))).collect()
+                }
+                None => Vec::new(),
+                Some(_) => return wrong(),
+            },
+            Command::Mset(pairs) => pairs
+                .iter()
+                .map(|(key, value)| {
+                    let (condition, deadline) = (SetIf::Always, Deadline::Never);
+                    let set = Touch::Set { value: value.clone(), condition, deadline, answer_old: false };
+                    (key.clone(), step(set, note.reply.clone()))
+                })
+                .collect(),
+            Command::Flush(db) => self.of_db(*db).map(|(key, _)| (key.clone(), step(Touch::Flush, note.reply.clone()))).collect(),
+            Command::Size(db) => self.of_db(*db).map(|(key, _)| (key.clone(), counted(Touch::Counted))).collect(),
+            Command::Keys(db) => {
+                let Some(names) = listed(note) else { return if note.reply.is_none() { Ok(Vec::new()) } else { wrong() } };
+                let found: BTreeSet<Bytes> = names.into_iter().collect();
+                let part = |key: &Key| Reply::Integer(i64::from(found.contains(&key.name)));
+                self.of_db(*db).map(|(key, _)| (key.clone(), step(Touch::Listed, Some(part(key))))).collect()
+            }
+            Command::Scan(db, ..) => {
+                let Some(names) = listed(note) else { return if note.reply.is_none() { Ok(Vec::new()) } else { wrong() } };
+                let found: BTreeSet<Bytes> = names.into_iter().collect();
+                let listed = || step(Touch::Listed, Some(Reply::Integer(1)));
+                found.into_iter().map(|name| (Key { db: *db, name }, listed())).collect()
+            }
+            Command::Select(_) | Command::Ping(_) | Command::Echo(_) | Command::Hello(_) | Command::ClientId => Vec::new(),
+            Command::SetName(_) | Command::GetName | Command::Quit => Vec::new(),
+            Command::Wrong(..) | Command::Any(_) | Command::Broken(_) => Vec::new(),
+        })
+    }
+
+    fn check_walk(&self, walk: &Walk, rules: Rules) -> Result<(), String> {
+        for (key, record) in self.of_db(walk.db) {
+            let maybe_missing = rules.evicts
+                || record.missing_in >= walk.from_tick
+                || record.states.iter().any(|state| !state.is_alive(rules.now_ms));
+            if !maybe_missing && !walk.found.contains(&key.name) {
+                let name = trace::shown(&key.name);
+                return Err(format!("a walk over database {} since tick {} missed {name}", walk.db, walk.from_tick));
+            }
+        }
+        Ok(())
+    }
+
+    fn of_db(&self, db: u8) -> impl Iterator<Item = (&Key, &Record)> {
+        self.keys.range(Key { db, name: Bytes::new() }..).take_while(move |(key, _)| key.db == db)
+    }
+}
+
+/// The names in a reply to KEYS or SCAN.
+fn listed(note: &Note) -> Option<Vec<Bytes>> {
+    let elements = match (&note.command, &note.reply) {
+        (Command::Keys(_), Some(Reply::Array(elements))) => elements,
+        (Command::Scan(..), Some(Reply::Array(parts))) => match &parts[..] {
+            [Reply::Bulk(_), Reply::Array(elements)] => elements,
+            _ => return None,
+        },
+        _ => return None,
+    };
+    let name = |element: &Reply| if let Reply::Bulk(name) = element { Some(name.clone()) } else { None };
+    elements.iter().map(name).collect()
+}
+
+fn check_sums(notes: &[Note], sums: &Sums) -> Result<(), String> {
+    for (index, note) in notes.iter().enumerate() {
+        let sums_up = match &note.command {
+            Command::Delete(keys, _) | Command::Exists(keys) => keys.len() > 1,
+            Command::Size(_) => true,
+            _ => false,
+        };
+        if !sums_up || note.reply.is_none() {
+            continue;
+        }
+        let (least, most) = sums.get(&index).copied().unwrap_or_default();
+        match note.reply {
+            Some(Reply::Integer(sum)) if (least..=most).contains(&sum) => {}
+            _ => return Err(format!("a sum between {least} and {most} was due: {note:?}")),
+        }
+    }
+    Ok(())
+}
+
+struct Explored {
+    finals: Vec<State>,
+    /// The key may have been missing at some time in the tick.
+    missing: bool,
+}
+
+/// Tries every order of the lanes' steps and returns all states they may end in.
+fn explore(from: &[State], lanes: &[Steps], rules: Rules, sums: &mut Sums) -> Explored {
+    let mut explored = Explored { finals: Vec::new(), missing: false };
+    let mut parts: BTreeMap<(usize, usize), (i64, i64)> = BTreeMap::new();
+    let mut seen: HashSet<(Vec<u16>, State)> = HashSet::new();
+    let mut open: Vec<(Vec<u16>, State)> = from.iter().map(|state| (vec![0; lanes.len()], state.clone())).collect();
+    while let Some((at, state)) = open.pop() {
+        if seen.len() >= VISITS_MAX || !seen.insert((at.clone(), state.clone())) {
+            continue;
+        }
+        explored.missing |= !state.is_alive(rules.now_ms);
+        let over = |lane: usize| usize::from(at[lane]) >= lanes[lane].certain;
+        if (0..lanes.len()).all(over) && !explored.finals.contains(&state) {
+            explored.finals.push(state.clone());
+        }
+        for (lane, steps) in lanes.iter().enumerate() {
+            let Some(step) = steps.steps.get(usize::from(at[lane])) else { continue };
+            let mut next = at.clone();
+            next[lane] += 1;
+            if step.counts {
+                for part in [0, 1] {
+                    let after = model::touch(&state, &step.touch, Some(&Reply::Integer(part)), rules);
+                    if !after.is_empty() {
+                        let range = parts.entry((step.note, usize::from(at[lane]))).or_insert((part, part));
+                        *range = (range.0.min(part), range.1.max(part));
+                    }
+                    open.extend(after.into_iter().map(|state| (next.clone(), state)));
+                }
+            } else {
+                let after = model::touch(&state, &step.touch, step.reply.as_ref(), rules);
+                open.extend(after.into_iter().map(|state| (next.clone(), state)));
+            }
+        }
+    }
+    for ((note, _), (least, most)) in parts {
+        let sum = sums.entry(note).or_default();
+        *sum = (sum.0 + least, sum.1 + most);
+    }
+    explored
+}
+
+fn blame(key: &Key, record: &Record, lanes: &[Steps], rules: Rules) -> String {
+    let mut text = format!(
+        "no order of this tick's commands explains the replies\n  key {} in database {} at {} ms\n  before: {}",
+        trace::shown(&key.name),
+        key.db,
+        rules.now_ms,
+        record.states.iter().map(shown_state).collect::<Vec<_>>().join(" or ")
+    );
+    for lane in lanes {
+        text.push_str(&format!("\n  one connection, the first {} steps surely:", lane.certain));
+        for step in &lane.steps {
+            text.push_str(&format!("\n    {} -> {}", shown_touch(&step.touch), shown_reply(step.reply.as_ref())));
+        }
+    }
+    text
+}
+
+fn shown_state(state: &State) -> String {
+    match state {
+        State::Missing => "missing".to_owned(),
+        State::Present { value, expires_at_ms: None } => trace::shown(value),
+        State::Present { value, expires_at_ms: Some(at_ms) } => format!("{} until {at_ms} ms", trace::shown(value)),
+    }
+}
+
+/// A touch for a line of the trace.
+pub fn shown_touch(touch: &Touch) -> String {
+    match touch {
+        Touch::Set { value, condition, deadline, answer_old } => {
+            let get = if *answer_old { " GET" } else { "" };
+            format!("SET {} {condition:?} {deadline:?}{get}", trace::shown(value))
+        }
+        Touch::Append(tail) => format!("APPEND {}", trace::shown(tail)),
+        other => format!("{other:?}"),
+    }
+}
+
+/// A reply for a line of the trace.
+pub fn shown_reply(reply: Option<&Reply>) -> String {
+    match reply {
+        None => "?".to_owned(),
+        Some(Reply::Bulk(bytes)) => format!("'{}'", trace::shown(bytes)),
+        Some(Reply::Simple(text)) => format!("+{}", trace::shown(text)),
+        Some(Reply::Error(text)) => format!("-{}", trace::shown(text)),
+        Some(Reply::Array(elements) | Reply::Map(elements)) if elements.len() > 4 => {
+            format!("[{} elements]", elements.len())
+        }
+        Some(Reply::Array(elements) | Reply::Map(elements)) => {
+            let shown: Vec<String> = elements.iter().map(|element| shown_reply(Some(element))).collect();
+            format!("[{}]", shown.join(" "))
+        }
+        Some(other) => format!("{other:?}"),
+    }
+}

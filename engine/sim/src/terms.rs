@@ -1,0 +1,106 @@
+//! Terms: the settings of a seed's server, and what they allow it to do to its clients.
+
+use std::time::Duration;
+
+use cache::Config;
+use protocol::resp::Limits;
+use rand::RngExt;
+use rand::rngs::StdRng;
+use server::node::ConnectionLimits;
+
+use crate::weather::pick;
+
+/// Memory that holds everything a seed ever stores, in bytes.
+const MEMORY_GENEROUS: u64 = 256 << 20;
+/// Memory that does not, in bytes.
+const MEMORY_TINY: u64 = 2 << 20;
+
+/// The settings of a seed's server.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// Clients that come and go.
+    pub clients: usize,
+    /// Connections that are served at the same time.
+    pub clients_max: usize,
+    /// Silent clients are closed after this time.
+    pub idle: Option<Duration>,
+    /// Unsent replies that close a connection, in bytes.
+    pub unsent_hard_bytes: Option<usize>,
+    /// Unsent replies that pause it, in bytes.
+    pub unsent_pause_bytes: usize,
+    /// Longest value that is stored, in bytes.
+    pub large_bytes_max: usize,
+    /// `maxmemory`, in bytes.
+    pub memory_bytes: u64,
+    /// `maxmemory-policy`.
+    pub policy: &'static str,
+    /// `requirepass`.
+    pub password: Option<&'static str>,
+}
+
+impl Terms {
+    /// The terms of some seed.
+    pub fn random(rng: &mut StdRng) -> Terms {
+        let is_tiny = rng.random_bool(0.15);
+        let clients = rng.random_range(1..crate::workload::CLIENTS_MAX);
+        Terms {
+            clients,
+            clients_max: if rng.random_bool(0.1) { rng.random_range(1..=clients) } else { 1000 },
+            idle: rng.random_bool(0.1).then(|| Duration::from_millis(rng.random_range(200..5_000))),
+            unsent_hard_bytes: rng.random_bool(0.1).then(|| rng.random_range(10_000..2_000_000)),
+            unsent_pause_bytes: pick(rng, &[100, 20_000, 1 << 20]),
+            large_bytes_max: 200_000,
+            memory_bytes: if is_tiny { MEMORY_TINY } else { MEMORY_GENEROUS },
+            policy: if is_tiny { pick(rng, &["allkeys-s3fifo", "noeviction"]) } else { "allkeys-s3fifo" },
+            password: rng.random_bool(0.1).then_some("correct horse"),
+        }
+    }
+
+    /// True if any key may be gone.
+    pub fn evicts(&self) -> bool {
+        self.memory_bytes == MEMORY_TINY && self.policy != "noeviction"
+    }
+
+    /// True if any write may be refused.
+    pub fn refuses(&self) -> bool {
+        self.memory_bytes == MEMORY_TINY
+    }
+
+    /// What connections obey.
+    pub fn connection_limits(&self) -> ConnectionLimits {
+        ConnectionLimits {
+            clients_max: self.clients_max,
+            idle: self.idle,
+            unsent_pause_bytes: self.unsent_pause_bytes,
+            unsent_hard_bytes: self.unsent_hard_bytes,
+            unsent_soft_bytes: None,
+            unsent_soft_time: Duration::ZERO,
+            protected_mode: true,
+            password_set: self.password.is_some(),
+            requests: Limits { large_bytes_max: self.large_bytes_max, ..Limits::default() },
+        }
+    }
+}
+
+/// The names that the cache asks for.
+const NAMES: &[&str] = &["maxmemory", "maxmemory-policy", "proto-max-bulk-len", "requirepass"];
+
+impl Config for Terms {
+    fn names(&self) -> &[&'static str] {
+        NAMES
+    }
+
+    fn get(&self, name: &str) -> Option<String> {
+        match name {
+            "maxmemory" => Some(self.memory_bytes.to_string()),
+            "maxmemory-policy" => Some(self.policy.to_owned()),
+            "proto-max-bulk-len" => Some(Limits::default().bulk_bytes_max.to_string()),
+            "requirepass" => Some(self.password.unwrap_or_default().to_owned()),
+            _ => None,
+        }
+    }
+
+    fn set(&mut self, _: &[(&str, &str)]) -> Result<(), String> {
+        Err("ERR CONFIG SET failed - a simulated server's settings stay".to_owned())
+    }
+}
