@@ -1,7 +1,7 @@
 //! Nanoseconds per request and per reply of the protocol alone: `cargo bench -p pinion-protocol`.
 //!
-//! Each row is the fastest of several rounds over a buffer that stays in the first-level cache, so it is the cost of our
-//! instructions, without the machine's.
+//! Each row is the fastest of several rounds over a buffer that stays in the first-level cache, so it is the cost of
+//! our instructions, without the machine's.
 
 #![expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
 

@@ -41,8 +41,8 @@ pub struct Limits {
     /// Longest large argument that is worth storing, in bytes; the payload of a longer one is skipped.
     pub large_bytes_max: usize,
     /// Bytes that the `Assembler` may store of one request, at most 2 GiB; beyond, small arguments are a protocol error
-    /// and large ones are skipped. Not below the size of a receive buffer, in which `parse` takes whatever it finds. The
-    /// setting `client-query-buffer-limit`.
+    /// and large ones are skipped. Not below the size of a receive buffer, in which `parse` takes whatever it finds.
+    /// The setting `client-query-buffer-limit`.
     pub request_bytes_max: usize,
     /// Most arguments of one request, the name included.
     pub args_max: usize,

@@ -13,7 +13,7 @@ const DIGITS_MAX: usize = 17;
 /// Most zeros that stand in for an exponent.
 const ZEROS: &[u8] = b"0000000";
 
-/// Bytes of the longest text: sign, digits, zeros. With a point there are fewer zeros; an exponent is shorter than both.
+/// Bytes of the longest text: sign, digits, zeros. With a point there are fewer zeros, and an exponent is shorter.
 const TEXT_BYTES_MAX: usize = 1 + DIGITS_MAX + ZEROS.len();
 
 /// Integers from here on are printed like any other number.
@@ -185,7 +185,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_number_reads_back(bits in any::<u64>(), exponent in -30i32..30, digits in 1u64..100_000_000_000_000_000) {
+        fn every_number_reads_back(
+            bits in any::<u64>(),
+            exponent in -30i32..30,
+            digits in 1u64..100_000_000_000_000_000,
+        ) {
             for value in [f64::from_bits(bits), digits as f64 * 10f64.powi(exponent)] {
                 let text = String::from_utf8(Text::new(value).as_bytes().to_vec()).unwrap();
                 let read: f64 = text.parse().unwrap();
