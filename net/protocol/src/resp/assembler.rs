@@ -3,11 +3,11 @@
 //! ```text
 //!          '*'          n > 0         '$'
 //!   Idle -----> Count --------> Bulk -----> Length --+--> Small ---+
-//!    | ^          | n <= 0       ^ |                 +--> Large ---+--> Trailer
-//!    | +----------+ Nothing      | | none left       +--> Skipped -+      |
-//!    |                           | +---------------------> Complete       |
-//!    | other                     +----------------------------------------+
-//!    +-----> Inline ---> Complete | Nothing
+//!    | ^          | n <= 0       ^                   +--> Large ---+--> Trailer
+//!    | +----------+ Nothing      |                   +--> Skipped -+     |   |
+//!    |                           +---------------------------------------+   | none
+//!    | other                           arguments lacking                     v lacking
+//!    +-----> Inline ---> Complete | Nothing                               Complete
 //! ```
 //! `Large` is also left through `take_filling`, into `Lent`, and entered again through `put_filling`.
 //!
