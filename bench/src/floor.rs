@@ -152,9 +152,8 @@ impl Floor {
         self.sq.sync();
         let to_submit = self.sq.len() as u32;
         // SAFETY: no argument is passed, and every queued entry names memory that outlives it (see `push`).
-        let entered = unsafe {
-            self.submitter.enter::<libc::sigset_t>(to_submit, wait_for, EnterFlags::GETEVENTS.bits(), None)
-        };
+        let entered =
+            unsafe { self.submitter.enter::<libc::sigset_t>(to_submit, wait_for, EnterFlags::GETEVENTS.bits(), None) };
         self.sq.sync();
         match entered {
             Ok(_) => Ok(()),
@@ -277,7 +276,7 @@ impl Floor {
         }
         if connection.is_closing {
             self.release_if_idle(slot);
-        } else if !connection.is_dirty && !(connection.is_drained() && connection.replies.is_empty()) {
+        } else if connection.has_output() && !connection.is_dirty {
             connection.is_dirty = true;
             self.dirty.push(slot);
         }
@@ -300,8 +299,8 @@ impl Connection {
         self.socket.as_ref().map_or(-1, AsRawFd::as_raw_fd)
     }
 
-    fn is_drained(&self) -> bool {
-        self.sent == self.sending.len()
+    fn has_output(&self) -> bool {
+        self.sent < self.sending.len() || !self.replies.is_empty()
     }
 
     /// Ends both directions, so that the operations in flight complete; their last completion frees the slot.

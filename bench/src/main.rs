@@ -3,8 +3,18 @@
 //! `floor` is the least a server can cost, `load` puts requests on a server and counts what came back, `compare` runs
 //! both against every server at hand, `plot` draws what they wrote.
 
+mod clock;
+mod cpu;
+mod figures;
 mod floor;
 mod host;
+mod load;
+mod progress;
+mod table;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use clap::{Parser, Subcommand};
 use mimalloc::MiMalloc;
@@ -24,17 +34,32 @@ struct Cli {
 enum Command {
     /// Run the bare server that every figure is compared with
     Floor(floor::Options),
+    /// Put requests on a server and check what comes back
+    Load(Box<load::Options>),
 }
 
-fn main() -> std::process::ExitCode {
-    let outcome = match Cli::parse().command {
-        Command::Floor(options) => floor::run(&options),
-    };
-    match outcome {
-        Ok(()) => std::process::ExitCode::SUCCESS,
+fn main() -> ExitCode {
+    match run(&Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             eprintln!("pinion-bench: {e}");
-            std::process::ExitCode::FAILURE
+            ExitCode::FAILURE
         }
     }
+}
+
+fn run(command: &Command) -> std::io::Result<()> {
+    match command {
+        Command::Floor(options) => floor::run(options),
+        Command::Load(options) => load::run(options, &*stop_on_signal()?),
+    }
+}
+
+/// A flag that SIGINT and SIGTERM set, so that runs end early and servers that we started are ended with us.
+fn stop_on_signal() -> std::io::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&stop))?;
+    }
+    Ok(stop)
 }

@@ -1,0 +1,105 @@
+//! The memcached text protocol as a client of get and set speaks it.
+
+use super::answer::{Answer, Scan, find_crlf, parse_length};
+
+const END: &[u8] = b"END\r\n";
+
+/// Appends `get key`.
+pub fn write_get(key: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(b"get ");
+    out.extend_from_slice(key);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends `set key 0 expiry bytes` and the value; `write_value` appends exactly `value_bytes`.
+pub fn write_set(
+    key: &[u8],
+    value_bytes: usize,
+    expire_s: Option<u64>,
+    out: &mut Vec<u8>,
+    write_value: impl FnOnce(&mut Vec<u8>),
+) {
+    let mut digits = itoa::Buffer::new();
+    out.extend_from_slice(b"set ");
+    out.extend_from_slice(key);
+    out.extend_from_slice(b" 0 ");
+    out.extend_from_slice(digits.format(expire_s.unwrap_or(0)).as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(digits.format(value_bytes).as_bytes());
+    out.extend_from_slice(b"\r\n");
+    write_value(out);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Reads the first reply.
+pub fn scan(input: &[u8]) -> Scan<'_> {
+    let Some(end) = find_crlf(input, 0) else {
+        return if could_begin_a_reply(input) { Scan::Incomplete } else { Scan::Broken };
+    };
+    let line = &input[..end];
+    if let Some(rest) = line.strip_prefix(b"VALUE ") {
+        return scan_value(input, rest, end + 2);
+    }
+    match line {
+        b"STORED" => Scan::Reply(Answer::Stored, end + 2),
+        b"END" => Scan::Reply(Answer::Miss, end + 2),
+        b"NOT_STORED" | b"ERROR" => Scan::Reply(Answer::Refused(line), end + 2),
+        _ if line.starts_with(b"SERVER_ERROR") || line.starts_with(b"CLIENT_ERROR") => {
+            Scan::Reply(Answer::Refused(line), end + 2)
+        }
+        _ => Scan::Broken,
+    }
+}
+
+/// Every reply begins with a capital letter; cheap, and enough to stop at a stream that is out of step.
+fn could_begin_a_reply(input: &[u8]) -> bool {
+    input.first().is_none_or(u8::is_ascii_uppercase)
+}
+
+/// `rest` is "key flags bytes [cas]"; the value starts at `start` and "END" follows it.
+fn scan_value<'a>(input: &'a [u8], rest: &[u8], start: usize) -> Scan<'a> {
+    let Some(bytes) = rest.split(|&byte| byte == b' ').nth(2).and_then(parse_length) else { return Scan::Broken };
+    let end = start + bytes;
+    let Some(trailer) = input.get(end..end + 2 + END.len()) else { return Scan::Incomplete };
+    if !trailer.starts_with(b"\r\n") || !trailer.ends_with(END) {
+        return Scan::Broken;
+    }
+    Scan::Reply(Answer::Value(&input[start..end]), end + trailer.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::answer::check_at_every_cut;
+    use super::*;
+
+    #[test]
+    fn replies_are_the_same_at_every_cut() {
+        check_at_every_cut(
+            scan,
+            b"STORED\r\nEND\r\nVALUE k 0 4\r\na\r\nb\r\nEND\r\nVALUE k 0 0\r\n\r\nEND\r\nSERVER_ERROR out of memory\r\nERROR\r\n",
+            &[
+                Answer::Stored,
+                Answer::Miss,
+                Answer::Value(b"a\r\nb"),
+                Answer::Value(b""),
+                Answer::Refused(b"SERVER_ERROR out of memory"),
+                Answer::Refused(b"ERROR"),
+            ],
+        );
+    }
+
+    #[test]
+    fn foreign_replies_are_broken() {
+        for input in ["+OK\r\n", "x", "VALUE k 0 x\r\n", "VALUE k\r\n", "HELLO\r\n", "VALUE k 0 1\r\nab\r\nEND\r\n"] {
+            assert_eq!(scan(input.as_bytes()), Scan::Broken, "{input:?}");
+        }
+    }
+
+    #[test]
+    fn requests_are_written_as_lines() {
+        let mut out = Vec::new();
+        write_get(b"k1", &mut out);
+        write_set(b"k", 2, Some(7), &mut out, |out| out.extend_from_slice(b"ab"));
+        assert_eq!(String::from_utf8(out).unwrap(), "get k1\r\nset k 0 7 2\r\nab\r\n");
+    }
+}
