@@ -57,6 +57,14 @@ pub struct Prepared {
     place: Place,
 }
 
+impl Prepared {
+    /// True if its reply may take several ticks: the client's later requests wait, or it would see what they did.
+    #[inline]
+    pub fn is_barrier(&self) -> bool {
+        matches!(self.verdict, Verdict::Run(Command::Keys))
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Verdict {
     Run(Command),

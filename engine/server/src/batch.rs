@@ -29,6 +29,8 @@ pub struct Batch<'t> {
     /// Arguments of all requests; `resp::parse` appends here.
     pub args: Vec<Arg<'t>>,
     entries: Vec<Entry>,
+    /// The last entry is a long command: nothing may be parsed behind it before it runs.
+    ends_with_barrier: bool,
 }
 
 struct Entry {
@@ -41,7 +43,7 @@ struct Entry {
 impl BatchStorage {
     /// An empty batch in this storage.
     pub fn lend<'t>(&mut self) -> Batch<'t> {
-        Batch { args: self.args.lend(), entries: std::mem::take(&mut self.entries) }
+        Batch { args: self.args.lend(), entries: std::mem::take(&mut self.entries), ends_with_barrier: false }
     }
 
     /// Takes the allocations back.
@@ -66,6 +68,7 @@ impl Batch<'_> {
         let Some(client) = node.client(connection) else { return };
         let prepared = node.cache.prepare(client, request);
         node.cache.prefetch_bucket(&prepared);
+        self.ends_with_barrier = prepared.is_barrier();
         // Argument counts are limited to 2^20 per request and BATCH_MAX requests.
         self.entries.push(Entry { connection, args_from: args_from as u32, args_to: args_to as u32, prepared });
     }
@@ -73,7 +76,7 @@ impl Batch<'_> {
     /// True if the batch should be executed now.
     #[inline]
     pub fn is_full(&self) -> bool {
-        self.entries.len() >= BATCH_MAX
+        self.entries.len() >= BATCH_MAX || self.ends_with_barrier
     }
 
     /// Executes what waits, in order.
@@ -89,6 +92,7 @@ impl Batch<'_> {
         }
         self.entries.clear();
         self.args.clear();
+        self.ends_with_barrier = false;
     }
 }
 

@@ -141,7 +141,9 @@ impl Connection {
     /// True if another request may be served in this tick.
     #[inline]
     pub fn may_serve(&self) -> bool {
-        self.state == State::Open && !self.paused && self.commands_left > 0 && self.bytes_left > 0
+        let has_share = self.commands_left > 0 && self.bytes_left > 0;
+        // A long command is a barrier: what comes behind it must not be seen by it.
+        self.state == State::Open && !self.paused && has_share && !self.replies.is_waiting()
     }
 
     /// Wire bytes that the peer has not taken yet.
