@@ -1,0 +1,2 @@
+//! lookup
+fn main() {}

@@ -1,0 +1,64 @@
+//! Pool: the segments that no store uses.
+//!
+//! Invariants
+//! - The lowest free segment is taken first, so the used ones stay close together and huge pages full.
+//! - `retained` segments have pages; `empty` ones were given back to the operating system and read as zero.
+
+use std::collections::BTreeMap;
+
+use crate::raw::{Arena, SegmentMemory};
+
+pub(super) struct Pool {
+    arena: Arena,
+    /// By address.
+    retained: BTreeMap<usize, SegmentMemory>,
+    empty: BTreeMap<usize, SegmentMemory>,
+    used: u64,
+}
+
+impl Pool {
+    pub(super) fn new(arena: Arena) -> Pool {
+        Pool { arena, retained: BTreeMap::new(), empty: BTreeMap::new(), used: 0 }
+    }
+
+    #[inline]
+    pub(super) fn segment_bytes(&self) -> usize {
+        self.arena.segment_bytes()
+    }
+
+    /// Segments that stores have.
+    #[inline]
+    pub(super) fn used(&self) -> u64 {
+        self.used
+    }
+
+    /// Free segments that still have pages.
+    #[inline]
+    pub(super) fn retained(&self) -> u64 {
+        self.retained.len() as u64
+    }
+
+    pub(super) fn take(&mut self) -> Option<SegmentMemory> {
+        let free = self.retained.pop_first().or_else(|| self.empty.pop_first());
+        let segment = free.map(|(_, segment)| segment).or_else(|| self.arena.carve())?;
+        self.used += 1;
+        Some(segment)
+    }
+
+    pub(super) fn give(&mut self, segment: SegmentMemory) {
+        self.used -= 1;
+        self.retained.insert(segment.address(), segment);
+    }
+
+    /// Empties free segments, highest first, until used and retained ones are `allowed` or `count_max` were emptied.
+    pub(super) fn trim(&mut self, allowed: u64, count_max: usize) {
+        for _ in 0..count_max {
+            if self.used + self.retained() <= allowed {
+                return;
+            }
+            let Some((address, mut segment)) = self.retained.pop_last() else { return };
+            segment.discard();
+            self.empty.insert(address, segment);
+        }
+    }
+}

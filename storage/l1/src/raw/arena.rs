@@ -1,0 +1,154 @@
+//! Arena: one anonymous mapping, carved into segments of equal size, lowest address first.
+//!
+//! Invariants
+//! - `carved` only grows; the range `carved * segment_bytes ..` belongs to nobody yet.
+//! - The mapping's pages are zero until written, and again after [`SegmentMemory::discard`].
+
+use std::io;
+use std::ops::{Deref, DerefMut};
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use memmap2::{Advice, MmapMut, MmapOptions, UncheckedAdvice};
+
+/// The mapping. Shared by the arena and its segments, which only use it to stay alive and to give pages back.
+struct Mapping {
+    map: MmapMut,
+}
+
+/// Hands out the ranges of one mapping.
+pub struct Arena {
+    mapping: Arc<Mapping>,
+    start: NonNull<u8>,
+    segment_bytes: usize,
+    segment_count: usize,
+    carved: usize,
+}
+
+// SAFETY: `start` points into `mapping`, which is `Send` and moves along; the arena reads nothing through it.
+unsafe impl Send for Arena {}
+
+impl Arena {
+    /// Reserves address space for `bytes`, rounded down to whole segments. No memory is used until segments are written.
+    pub fn new(bytes: usize, segment_bytes: usize) -> io::Result<Arena> {
+        assert!(segment_bytes.is_power_of_two(), "segments are carved at multiples of a power of two");
+        let segment_count = (bytes / segment_bytes).max(1);
+        let mut map = MmapOptions::new().len(segment_count * segment_bytes).no_reserve_swap().map_anon()?;
+        // Without huge pages everything still works, only with more TLB misses: a refusal is not an error.
+        let _ = map.advise(Advice::HugePage);
+        let start = NonNull::new(map.as_mut_ptr()).expect("a mapping does not start at address 0");
+        Ok(Arena { mapping: Arc::new(Mapping { map }), start, segment_bytes, segment_count, carved: 0 })
+    }
+
+    /// The next range that nobody had yet, or `None` when the mapping is used up.
+    pub fn carve(&mut self) -> Option<SegmentMemory> {
+        if self.carved == self.segment_count {
+            return None;
+        }
+        let offset = self.carved * self.segment_bytes;
+        self.carved += 1;
+        // SAFETY: offset < segment_count * segment_bytes, the length of the mapping, so the result lies inside it.
+        let start = unsafe { self.start.add(offset) };
+        Some(SegmentMemory { start, bytes: self.segment_bytes, mapping: Arc::clone(&self.mapping) })
+    }
+
+    /// Size of every segment.
+    pub fn segment_bytes(&self) -> usize {
+        self.segment_bytes
+    }
+
+    /// Segments carved so far.
+    pub fn carved(&self) -> usize {
+        self.carved
+    }
+}
+
+/// The memory of one segment: exclusive, and free to move between threads.
+pub struct SegmentMemory {
+    start: NonNull<u8>,
+    bytes: usize,
+    mapping: Arc<Mapping>,
+}
+
+// SAFETY: the range is exclusive to this value (`Arena::carve` hands each out once), so moving it moves the only access.
+unsafe impl Send for SegmentMemory {}
+// SAFETY: `&SegmentMemory` gives only `&[u8]`; every change needs `&mut`.
+unsafe impl Sync for SegmentMemory {}
+
+impl SegmentMemory {
+    /// Address order, for keeping the lowest segments in use.
+    pub fn address(&self) -> usize {
+        self.start.as_ptr() as usize
+    }
+
+    /// Gives the pages back to the operating system. The bytes read as zero afterwards.
+    pub fn discard(&mut self) {
+        let offset = self.address() - self.mapping.map.as_ptr() as usize;
+        // SAFETY: the range is inside the mapping and exclusive to `self`, which is borrowed mutably: nobody holds a
+        // reference to bytes that turn to zero. The mapping is private and anonymous, so zero is what they turn to.
+        let result = unsafe { self.mapping.map.unchecked_advise_range(UncheckedAdvice::DontNeed, offset, self.bytes) };
+        debug_assert!(result.is_ok(), "MADV_DONTNEED on an unlocked private mapping does not fail");
+    }
+}
+
+impl Deref for SegmentMemory {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        // SAFETY: start..start+bytes is inside the mapping, which `self.mapping` keeps; it is initialised (zero pages);
+        // writes need `&mut self`, so nothing changes it while the slice lives.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.bytes) }
+    }
+}
+
+impl DerefMut for SegmentMemory {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as above, and `&mut self` is the only access: each range was handed out once.
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.bytes) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn segments_are_disjoint_zeroed_and_outlive_the_arena() {
+        let mut arena = Arena::new(4 * 65536, 65536).unwrap();
+        let mut segments: Vec<_> = std::iter::from_fn(|| arena.carve()).collect();
+        assert_eq!(segments.len(), 4);
+        drop(arena);
+        for (number, segment) in segments.iter_mut().enumerate() {
+            assert!(segment.iter().all(|byte| *byte == 0));
+            segment.fill(number as u8 + 1);
+        }
+        for (number, segment) in segments.iter().enumerate() {
+            assert!(segment.iter().all(|byte| *byte == number as u8 + 1));
+        }
+        assert!(segments.is_sorted_by_key(SegmentMemory::address));
+    }
+
+    #[test]
+    fn discarded_segment_reads_as_zero_and_can_be_written_again() {
+        let mut arena = Arena::new(2 * 65536, 65536).unwrap();
+        let (mut first, mut second) = (arena.carve().unwrap(), arena.carve().unwrap());
+        first.fill(7);
+        second.fill(9);
+        first.discard();
+        assert!(first.iter().all(|byte| *byte == 0));
+        assert!(second.iter().all(|byte| *byte == 9));
+        first[65535] = 1;
+        assert_eq!(first[65535], 1);
+    }
+
+    #[test]
+    fn segment_moves_to_another_thread() {
+        let mut arena = Arena::new(65536, 65536).unwrap();
+        let mut segment = arena.carve().unwrap();
+        segment[1] = 5;
+        let read = std::thread::scope(|scope| scope.spawn(move || segment[1]).join().unwrap());
+        assert_eq!(read, 5);
+    }
+}

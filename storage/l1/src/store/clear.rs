@@ -1,0 +1,148 @@
+//! Clear: empties a keyspace at once for everybody who looks, and frees its memory in steps.
+//!
+//! ```text
+//!   clear ---> other keyspaces have items: seal all segments; the old index is retired and swept:
+//!         |      each entry's record is marked dead, unless reclaim met it before
+//!         +--> nothing else is left: all segments go back at once; the old index and heap are dropped in steps
+//! ```
+//!
+//! Invariants
+//! - A record of a keyspace is dead if its segment's serial is not above the serial at which the keyspace was cleared.
+//!   Segments are sealed by clearing, so no later record can be in them.
+//! - A retired entry is followed only into a segment that is still the one it was: its serial tells.
+
+use item::Keyspace;
+
+use super::Store;
+use super::heap::{Heap, PAGE_VALUES};
+use crate::index::SlotIndex;
+use crate::log::{ChainId, Location};
+use crate::memory::Memory;
+use crate::wheel::Wheel;
+
+/// Heap pages or wheel chunks freed for each entry of the budget.
+const FREES_PER_STEP: usize = 16;
+
+/// What is left of something that was cleared.
+pub(super) enum Retired {
+    /// An index whose records have to be marked dead.
+    Index(RetiredIndex),
+    /// Heap values and alarms that nothing names any more.
+    Rest { heap: Heap, wheel: Box<Wheel> },
+}
+
+pub(super) struct RetiredIndex {
+    slots: Box<[SlotIndex]>,
+    next: usize,
+    /// Segments with a higher serial hold nothing of it; 0 once all are gone.
+    serial: u64,
+    /// Bytes still charged.
+    bytes: usize,
+}
+
+impl Store {
+    /// Removes all items of a keyspace. They are gone at once; their memory comes back with `maintain` and `make_room`.
+    pub fn clear(&mut self, memory: &mut Memory, keyspace: Keyspace) {
+        let number = usize::from(keyspace.0);
+        let Some(index) = self.keyspaces.get_mut(number).filter(|index| index.len > 0) else { return };
+        let old = std::mem::take(index);
+        self.retired.push(Retired::Index(RetiredIndex {
+            slots: old.slots,
+            next: 0,
+            serial: memory.last_serial(),
+            bytes: old.bytes,
+        }));
+        self.keyspaces[number].cleared_serial = memory.last_serial();
+        if self.is_empty() {
+            self.release_everything(memory);
+        } else {
+            self.log.seal_all(memory);
+        }
+    }
+
+    /// Whether memory of cleared items is still to be freed.
+    pub fn is_clearing(&self) -> bool {
+        !self.retired.is_empty()
+    }
+
+    /// Whether a record of this keyspace in a segment with this serial was cleared.
+    pub(crate) fn is_cleared(&self, keyspace: Keyspace, serial: u64) -> bool {
+        self.keyspaces.get(usize::from(keyspace.0)).is_none_or(|index| serial <= index.cleared_serial)
+    }
+
+    /// Frees a part of what was cleared; true while there is more.
+    pub(crate) fn sweep(&mut self, memory: &mut Memory, entries_max: usize) -> bool {
+        match self.retired.pop() {
+            None => return false,
+            Some(Retired::Rest { heap, wheel }) => self.sweep_rest(memory, heap, wheel, entries_max),
+            Some(Retired::Index(index)) => self.sweep_index(memory, index, entries_max),
+        }
+        !self.retired.is_empty()
+    }
+
+    fn release_everything(&mut self, memory: &mut Memory) {
+        for retired in &mut self.retired {
+            if let Retired::Index(index) = retired {
+                index.serial = 0;
+            }
+        }
+        let (heap, wheel) = (std::mem::take(&mut self.heap), std::mem::take(&mut self.wheel));
+        for (chain, bytes) in ChainId::ALL.into_iter().zip(std::mem::take(&mut self.heap_bytes)) {
+            memory.remove_heap(chain, bytes);
+        }
+        self.log.release_all(memory);
+        self.retired.push(Retired::Rest { heap, wheel: Box::new(wheel) });
+        self.purge_at = 0;
+        memory.note_cleared();
+    }
+
+    fn sweep_rest(&mut self, memory: &mut Memory, mut heap: Heap, mut wheel: Box<Wheel>, entries_max: usize) {
+        let before = wheel.bytes() as u64;
+        let frees = entries_max * FREES_PER_STEP;
+        let has_heap = heap.drop_pages(frees.div_ceil(PAGE_VALUES));
+        let has_wheel = wheel.dismantle(frees);
+        if has_heap || has_wheel {
+            memory.account.wheel_bytes = memory.account.wheel_bytes + wheel.bytes() as u64 - before;
+            self.retired.push(Retired::Rest { heap, wheel });
+        } else {
+            memory.account.wheel_bytes -= before;
+        }
+    }
+
+    fn sweep_index(&mut self, memory: &mut Memory, mut index: RetiredIndex, entries_max: usize) {
+        let mut left = entries_max as isize;
+        while left > 0
+            && let Some(slot) = index.slots.get_mut(index.next)
+        {
+            let before = slot.allocated_bytes();
+            let Some(table) = slot.take_table() else {
+                index.next += 1;
+                left -= 1;
+                continue;
+            };
+            let freed = before - slot.allocated_bytes();
+            index.bytes -= freed;
+            memory.account.index_bytes -= freed as u64;
+            left -= table.len() as isize;
+            if index.serial > 0 {
+                for (_, entry) in table.entries() {
+                    self.sweep_record(memory, entry.location(), index.serial);
+                }
+            }
+        }
+        if index.next < index.slots.len() {
+            self.retired.push(Retired::Index(index));
+        } else {
+            memory.account.index_bytes -= index.bytes as u64;
+        }
+    }
+
+    fn sweep_record(&mut self, memory: &mut Memory, location: Location, serial: u64) {
+        let is_same_segment =
+            self.log.segment_if_used(location.segment.index()).is_some_and(|(_, s)| s.serial <= serial);
+        let is_live = is_same_segment && self.log.record(location).is_some_and(|record| !record.header().is_dead());
+        if is_live {
+            self.bury(memory, location);
+        }
+    }
+}
