@@ -13,6 +13,8 @@ use std::ops::Range;
 use item::{Key, Keyspace};
 use l1::{Memory, NoRoom, Put, Store, StoreOptions};
 
+use crate::route;
+
 /// A change to one item, or to a whole keyspace of the shard.
 pub(crate) enum Change<'a> {
     /// Stores a value, new or instead of the old one.
@@ -44,7 +46,7 @@ impl Shard {
     /// An empty shard of `slots`.
     pub fn new(slots: Range<u16>) -> Shard {
         let sequences = vec![0; slots.len()].into_boxed_slice();
-        Shard { store: Store::new(StoreOptions::new(slots.clone())), slots, sequences }
+        Shard { store: Store::new(StoreOptions::new(slots.clone(), route::slot)), slots, sequences }
     }
 
     /// Applies `change`. True if an item changed: a removal or a new deadline may find none.
@@ -65,8 +67,11 @@ impl Shard {
         Ok(changed)
     }
 
-    /// Empties a keyspace.
+    /// Empties a keyspace. Its slots count as changed if it held anything.
     pub fn clear(&mut self, memory: &mut Memory, keyspace: Keyspace) {
+        if self.store.len(keyspace) == 0 {
+            return;
+        }
         self.store.clear(memory, keyspace);
         for sequence in &mut self.sequences {
             *sequence += 1;
@@ -94,6 +99,12 @@ impl Shard {
     /// The slots it owns.
     pub fn slots(&self) -> Range<u16> {
         self.slots.clone()
+    }
+
+    /// Changes so far to items of `slot`.
+    #[cfg(test)]
+    pub fn sequence(&self, slot: u16) -> u64 {
+        self.sequences[usize::from(slot - self.slots.start)]
     }
 
     #[inline]

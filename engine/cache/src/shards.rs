@@ -8,7 +8,7 @@
 use std::io;
 
 use item::{Key, Keyspace, Place};
-use l1::{Budget, Cause, Departure, Item, Memory, MemoryOptions, NoRoom};
+use l1::{Budget, Cause, Departure, Item, LagHistogram, Memory, MemoryOptions, NoRoom};
 
 use crate::clients::DATABASE_COUNT;
 use crate::route::{self, SLOT_COUNT};
@@ -86,47 +86,41 @@ impl Shards {
     /// Applies a change; true if an item changed.
     #[inline]
     pub fn commit(&mut self, change: Change<'_>, statistics: &mut Statistics) -> Result<bool, NoRoom> {
-        let grown = match &change {
-            Change::Put { key, put } => key.bytes.len() + put.value.len(),
-            Change::Expire { key, .. } => key.bytes.len(),
+        let grown_bytes = match &change {
+            Change::Put { key, put } => RECORD_BYTES + key.bytes.len() + put.value.len(),
+            Change::Expire { key, .. } => RECORD_BYTES + key.bytes.len(),
             Change::Remove { .. } => 0,
         };
-        let shard = self.index_of(change.key().place.slot);
-        let changed = self.shards[shard].commit(&mut self.memory, change)?;
-        if grown > 0 {
-            self.make_room(grown, statistics);
+        if grown_bytes > 0 {
+            self.make_room(grown_bytes, statistics);
         }
-        Ok(changed)
+        let shard = self.index_of(change.key().place.slot);
+        self.shards[shard].commit(&mut self.memory, change)
     }
 
     /// Visits about `count` keys of a keyspace from `cursor` on, and answers where to go on; 0 is the start and the end.
+    /// Passes as many empty slots as it takes: at most all of them, some tens of nanoseconds each.
     pub fn scan(&self, keyspace: Keyspace, cursor: u64, count: usize, now_ms: u64, mut each: impl FnMut(&[u8])) -> u64 {
-        let Some(mut shard) = u16::try_from(cursor >> CURSOR_SLOT_SHIFT)
-            .ok()
-            .filter(|&slot| slot < SLOT_COUNT)
-            .map(|slot| self.index_of(slot))
-        else {
-            return 0;
-        };
-        let mut cursor = cursor;
-        let mut visited = 0;
-        loop {
-            cursor = self.shards[shard].store().scan(keyspace, cursor, count - visited, |key, item| {
-                visited += 1;
-                if item.expires_at_ms.is_none_or(|at_ms| at_ms > now_ms) {
-                    each(key);
-                }
-            });
-            if cursor != 0 {
-                return cursor;
-            }
-            shard += 1;
-            let Some(next) = self.shards.get(shard) else { return 0 };
-            cursor = u64::from(next.slots().start) << CURSOR_SLOT_SHIFT;
-            if visited >= count {
-                return cursor;
+        let slot = u16::try_from(cursor >> CURSOR_SLOT_SHIFT).ok().filter(|&slot| slot < SLOT_COUNT);
+        let Some(mut index) = slot.map(|slot| self.index_of(slot)) else { return 0 };
+        let (mut cursor, mut visited) = (cursor, 0);
+        while visited < count {
+            let Some(shard) = self.shards.get(index) else { return 0 };
+            cursor = match shard.store().len(keyspace) {
+                0 => 0,
+                _ => shard.store().scan(keyspace, cursor, count - visited, |key, item| {
+                    visited += 1;
+                    if item.expires_at_ms.is_none_or(|at_ms| at_ms > now_ms) {
+                        each(key);
+                    }
+                }),
+            };
+            if cursor == 0 {
+                index += 1;
+                cursor = u64::from(shard.slots().end) << CURSOR_SLOT_SHIFT;
             }
         }
+        if index < self.shards.len() { cursor } else { 0 }
     }
 
     /// Keys in a keyspace, those included that have expired and were not removed yet.
@@ -152,11 +146,13 @@ impl Shards {
         let mut more = false;
         for (index, shard) in self.shards.iter_mut().enumerate() {
             let departed = &mut self.departed;
-            more |= shard.store_mut().maintain(&mut self.memory, now_ms, Budget { entries: 100 }, |departure| {
-                departed.push(Departed::new(index, &departure));
-            });
+            more |=
+                shard.store_mut().maintain(&mut self.memory, now_ms, Budget { entries: UPKEEP_ENTRIES }, |departure| {
+                    departed.push(Departed::new(index, &departure));
+                });
         }
         self.note_departures(statistics);
+        self.make_room(0, statistics);
         more
     }
 
@@ -172,12 +168,22 @@ impl Shards {
 
     /// When upkeep wants to be called next, in Unix milliseconds.
     pub fn next_deadline_ms(&self) -> Option<u64> {
-        None
+        self.shards.iter().filter_map(|shard| shard.store().next_deadline_ms()).min()
     }
 
+    /// From deadlines to the removals by upkeep, over all shards.
+    pub fn expiry_lag(&self) -> LagHistogram {
+        let mut lag = LagHistogram::default();
+        self.shards.iter().for_each(|shard| lag.merge(shard.store().lag()));
+        lag
+    }
+
+    /// Does the share of reclaim that a change of `grown_bytes` owes, or upkeep's if that is 0.
+    #[inline]
     fn make_room(&mut self, grown_bytes: usize, statistics: &mut Statistics) {
         let departed = &mut self.departed;
-        l1::make_room(&mut self.memory, &mut self.shards, grown_bytes, |shard, departure| {
+        // Whether there is room for the change the store tells better: it may need none.
+        let _ = l1::make_room(&mut self.memory, &mut self.shards, grown_bytes, |shard, departure| {
             departed.push(Departed::new(shard, &departure));
         });
         if !self.departed.is_empty() {
@@ -213,11 +219,128 @@ impl Shards {
     }
 }
 
+/// What a record holds beside key and value, at most: the estimate that reclaim is paid by.
+const RECORD_BYTES: usize = 32;
+
+/// Items that upkeep of one shard looks at in one call: some tens of microseconds.
+const UPKEEP_ENTRIES: usize = 128;
+
 /// A cursor is slot, then 32 bits of hash.
 const CURSOR_SLOT_SHIFT: u32 = 32;
 
 impl Departed {
     fn new(shard: usize, departure: &Departure<'_>) -> Departed {
-        Departed { shard, slot: departure.place.slot, cause: departure.cause }
+        Departed { shard, slot: departure.slot, cause: departure.cause }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::rig::Rig;
+    use crate::route::{SLOT_COUNT, slot};
+
+    const OUT_OF_MEMORY: &str = "-OOM command not allowed when used memory > 'maxmemory'.";
+
+    /// The smallest limit of a core, full within some hundred commands.
+    fn small(policy: &str) -> Rig {
+        Rig::with(&[("maxmemory", "8388608"), ("maxmemory-policy", policy)])
+    }
+
+    /// Sets `key:0` to `key:{count - 1}` to 10,000 bytes each; how many were stored.
+    fn fill(rig: &mut Rig, count: usize) -> usize {
+        let value = "v".repeat(10_000);
+        (0..count)
+            .filter(|i| match rig.run(&format!("SET key:{i} {value}")).as_str() {
+                "+OK" => true,
+                reply => {
+                    assert_eq!(reply, OUT_OF_MEMORY);
+                    false
+                }
+            })
+            .count()
+    }
+
+    #[test]
+    fn every_slot_has_one_shard() {
+        let rig = Rig::new();
+        let shards = &rig.cache.shards;
+        let owners: usize = (0..SLOT_COUNT).filter(|&slot| shards.shard(slot).slots().contains(&slot)).count();
+        assert_eq!(owners, usize::from(SLOT_COUNT));
+        assert_eq!(shards.shards.iter().map(|shard| shard.slots().len()).sum::<usize>(), usize::from(SLOT_COUNT));
+    }
+
+    #[test]
+    fn a_change_bumps_the_sequence_of_its_slot() {
+        let mut rig = Rig::new();
+        let sequence = |rig: &Rig| rig.cache.shards.shard(slot(b"k")).sequence(slot(b"k"));
+        for (command, bumps) in [
+            ("GET k", 0),
+            ("SET k 1", 1),
+            ("SET k 1 NX", 0),
+            ("SET other 1", 0),
+            ("INCR k", 1),
+            ("APPEND k 1", 1),
+            ("EXPIRE k 10 LT", 1),
+            ("EXPIRE k 20 LT", 0),
+            ("PERSIST k", 1),
+            ("PERSIST k", 0),
+            ("DEL k", 1),
+            ("DEL k", 0),
+            ("SET k 1 PX 10", 1),
+            ("FLUSHALL", 1),
+            ("SET k 1 PX 10", 1),
+        ] {
+            let before = sequence(&rig);
+            rig.run(command);
+            assert_eq!(sequence(&rig) - before, bumps, "{command}");
+        }
+        let before = sequence(&rig);
+        rig.advance_ms(1000);
+        rig.maintain();
+        assert_eq!(sequence(&rig) - before, 1, "expiry");
+    }
+
+    #[test]
+    fn full_memory_refuses_and_keeps_what_is_there() {
+        let mut rig = small("noeviction");
+        let stored = fill(&mut rig, 2000);
+        assert!((500..1000).contains(&stored), "{stored}");
+        let value = format!("'{}'", "v".repeat(10_000));
+        rig.check(&[("GET key:0", &value), ("DBSIZE", &format!(":{stored}"))]);
+        rig.check(&[(&format!("SET key:0 {}", "w".repeat(25_000)), OUT_OF_MEMORY), ("GET key:0", &value)]);
+        rig.check(&[(&format!("APPEND key:0 {}", "w".repeat(15_000)), OUT_OF_MEMORY), ("GET key:0", &value)]);
+        for i in 0..100 {
+            rig.check(&[(&format!("DEL key:{i}"), ":1")]);
+        }
+        rig.maintain();
+        assert!(fill(&mut rig, 50) == 50, "room that was made can be used");
+    }
+
+    #[test]
+    fn a_full_cache_evicts_and_goes_on() {
+        let mut rig = small("allkeys-s3fifo");
+        assert_eq!(fill(&mut rig, 5000), 5000);
+        let text = rig.run("INFO stats");
+        let evicted = text.split("evicted_keys:").nth(1).and_then(|rest| rest.split('\r').next());
+        let evicted: usize = evicted.expect("a field").parse().expect("a number");
+        assert_eq!(rig.run("DBSIZE"), format!(":{}", 5000 - evicted));
+        assert!(evicted > 4000, "{evicted}");
+    }
+
+    #[test]
+    fn a_value_that_can_never_fit_is_refused() {
+        let mut rig = small("allkeys-s3fifo");
+        let huge = "x".repeat(rig.cache.value_bytes_max() + 1);
+        rig.check(&[("SET k old", "+OK"), (&format!("SET k {huge}"), OUT_OF_MEMORY), ("GET k", "'old'")]);
+        rig.check(&[(&format!("APPEND k {huge}"), OUT_OF_MEMORY), ("GET k", "'old'")]);
+    }
+
+    #[test]
+    fn a_lower_limit_takes_hold() {
+        let mut rig = Rig::with(&[("maxmemory", "33554432")]);
+        assert_eq!(fill(&mut rig, 2500), 2500);
+        rig.check(&[("CONFIG SET maxmemory 8388608", "+OK")]);
+        assert_eq!(fill(&mut rig, 2500), 2500);
+        assert!(rig.cache.usage().charged_bytes <= 8_388_608, "{:?}", rig.cache.usage());
     }
 }

@@ -37,13 +37,8 @@ pub(crate) const CONFIG_SET: Spec = Spec {
     ..SUBCOMMAND
 };
 
-pub(crate) const CONFIG_RESETSTAT: Spec = Spec {
-    name: "config|resetstat",
-    arity: 2,
-    tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
-    summary: "Sets the counters of INFO to zero.",
-    ..SUBCOMMAND
-};
+pub(crate) const CONFIG_RESETSTAT: Spec =
+    Spec { name: "config|resetstat", arity: 2, summary: "Sets the counters of INFO to zero.", ..SUBCOMMAND };
 
 pub(crate) const CONFIG_HELP: Spec = Spec {
     name: "config|help",

@@ -11,7 +11,7 @@ use crate::cache::Cache;
 use crate::call::Call;
 use crate::number;
 use crate::shard::Change;
-use crate::spec::{ACCESS_METADATA, ACCESS_UPDATE, Keys, Spec, category, flag};
+use crate::spec::{ACCESS_READ, ACCESS_UPDATE, Keys, Spec, category, flag};
 
 const DEADLINE: Spec = Spec {
     arity: -3,
@@ -45,7 +45,8 @@ pub(crate) const TTL: Spec = Spec {
     name: "ttl",
     arity: 2,
     flags: flag::READONLY | flag::FAST,
-    keys: Keys::one(ACCESS_METADATA),
+    keys: Keys::one(ACCESS_READ),
+    tips: &["nondeterministic_output"],
     summary: "Answers the seconds until a key expires; -1 for never, -2 for no such key.",
     ..DEADLINE
 };

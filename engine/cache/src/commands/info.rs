@@ -161,6 +161,7 @@ fn persistence(_: &Cache, text: &mut String) -> fmt::Result {
 fn stats(cache: &Cache, text: &mut String) -> fmt::Result {
     let (facts, statistics) = (&cache.facts, &cache.statistics);
     let reclaim = cache.usage().statistics;
+    let lag = cache.shards.expiry_lag();
     fields!(text,
         "total_connections_received": facts.connections_received,
         "total_commands_processed": statistics.commands_processed(),
@@ -176,6 +177,8 @@ fn stats(cache: &Cache, text: &mut String) -> fmt::Result {
         "pubsub_patterns": 0,
         "total_error_replies": statistics.error_replies(),
         "client_query_buffer_limit_disconnections": facts.protocol_errors,
+        "pinion_expiry_lag_p50_ms": lag.quantile_ms(0.5),
+        "pinion_expiry_lag_p99_ms": lag.quantile_ms(0.99),
         "pinion_compacted_items": reclaim.compacted_items,
         "pinion_kept_items": reclaim.kept_items,
         "pinion_reclaim_stalls": reclaim.stalls,

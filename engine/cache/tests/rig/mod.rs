@@ -55,7 +55,7 @@ impl Rig {
         for (i, (command, expected)) in exchanges.iter().enumerate() {
             let found = self.run(command);
             if *expected != "..." {
-                assert_eq!(&found, expected, "reply {i}, to {command}");
+                assert_eq!(&found, expected, "reply {i}, to {command:.100}");
             }
         }
     }
