@@ -14,6 +14,8 @@ use protocol::{Arg, Reply, Request, Version};
 
 const BATCH: usize = 32;
 const REQUESTS: usize = 1_000_000;
+/// The quickest of so many rounds counts: the others were disturbed.
+const ROUNDS: usize = 7;
 const VALUE: &[u8] = &[b'v'; 64];
 
 struct Limits;
@@ -49,7 +51,7 @@ fn main() {
             misses.push([b"m".as_slice(), key].concat());
         }
     }
-    println!("{key_count} keys of 15 B with 64 B, batches of {BATCH}; ns per command");
+    println!("{key_count} keys of 15 B with 64 B, batches of {BATCH}; ns per command, quickest of {ROUNDS} rounds");
     measure("GET hit", &mut cache, client, &keys, |key| vec![b"GET", key]);
     measure("GET miss", &mut cache, client, &misses, |key| vec![b"GET", key]);
     measure("SET", &mut cache, client, &keys, |key| vec![b"SET", key, VALUE]);
@@ -84,23 +86,27 @@ fn measure(
     let args: Vec<Arg<'_>> = words.into_iter().map(|word| Arg::new(&input[word])).collect();
     let (mut bytes, mut splices) = (Vec::with_capacity(1 << 20), Vec::new());
     let mut prepared: Vec<Prepared> = Vec::with_capacity(BATCH);
-    let start = Instant::now();
-    for batch in args.chunks(BATCH * width) {
-        bytes.clear();
-        prepared.clear();
-        for args in batch.chunks_exact(width) {
-            let one = cache.prepare(client, Request::new(args));
-            cache.prefetch_bucket(&one);
-            prepared.push(one);
+    let mut best_ns = f64::INFINITY;
+    for _ in 0..ROUNDS {
+        let start = Instant::now();
+        for batch in args.chunks(BATCH * width) {
+            bytes.clear();
+            prepared.clear();
+            for args in batch.chunks_exact(width) {
+                let one = cache.prepare(client, Request::new(args));
+                cache.prefetch_bucket(&one);
+                prepared.push(one);
+            }
+            prepared.iter().for_each(|one| cache.prefetch_record(one));
+            let mut reply = Reply::new(&mut bytes, &mut splices, Version::Resp2);
+            for (one, args) in prepared.iter().zip(batch.chunks_exact(width)) {
+                black_box(cache.execute(client, one, Request::new(args), &mut reply));
+            }
+            black_box(&bytes);
         }
-        prepared.iter().for_each(|one| cache.prefetch_record(one));
-        let mut reply = Reply::new(&mut bytes, &mut splices, Version::Resp2);
-        for (one, args) in prepared.iter().zip(batch.chunks_exact(width)) {
-            black_box(cache.execute(client, one, Request::new(args), &mut reply));
-        }
-        black_box(&bytes);
+        best_ns = best_ns.min(start.elapsed().as_nanos() as f64 / REQUESTS as f64);
     }
-    println!("{name:<9} {:6.1}", start.elapsed().as_nanos() as f64 / REQUESTS as f64);
+    println!("{name:<9} {best_ns:6.1}");
 }
 
 fn run(cache: &mut Cache, client: ClientIndex, commands: &[&[&[u8]]]) {

@@ -17,6 +17,12 @@ struct Entry {
     expires_at_ms: Option<u64>,
 }
 
+impl Entry {
+    fn is_alive(&self, now_ms: u64) -> bool {
+        self.expires_at_ms.is_none_or(|at_ms| at_ms > now_ms)
+    }
+}
+
 /// The naive model: one map, searched and aged by hand.
 #[derive(Default)]
 struct Model {
@@ -101,8 +107,7 @@ fn step() -> impl Strategy<Value = Step> {
 impl Model {
     fn live(&mut self, key: u8) -> Option<&mut Entry> {
         let now_ms = self.now_ms;
-        self.entries.retain(|_, entry| entry.expires_at_ms.is_none_or(|at_ms| at_ms > now_ms));
-        self.entries.get_mut(&name(key))
+        self.entries.get_mut(&name(key)).filter(|entry| entry.is_alive(now_ms))
     }
 
     fn set(&mut self, key: u8, value: &str, deadline: &SetDeadline, condition: &str, get: bool) -> String {
@@ -209,8 +214,8 @@ impl Model {
             }
             Step::Strlen { key } => format!(":{}", self.live(*key).map_or(0, |entry| entry.value.len())),
             Step::Keys => {
-                self.live(0);
-                self.entries.keys().map(|key| format!("'{key}'")).collect::<Vec<_>>().join(" ")
+                let alive = self.entries.iter().filter(|(_, entry)| entry.is_alive(self.now_ms));
+                alive.map(|(key, _)| format!("'{key}'")).collect::<Vec<_>>().join(" ")
             }
             Step::Flush => {
                 self.entries.clear();
@@ -278,6 +283,9 @@ fn comparable(step: &Step, reply: String) -> String {
     keys.join(" ")
 }
 
+/// Upkeep may remove an item this much later than its deadline. Nobody sees it meanwhile, but DBSIZE counts it.
+const WHEEL_PRECISION_MS: u64 = 16;
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -298,9 +306,13 @@ proptest! {
                 }
             }
         }
-        // After upkeep exactly the model's keys are left.
+        // After upkeep the model's keys are left, and at most those that expired within the wheel's last ticks.
         rig.maintain();
-        model.live(0);
-        prop_assert_eq!(rig.run("DBSIZE"), format!(":{}", model.entries.len()));
+        let left: usize = rig.run("DBSIZE")[1..].parse().expect("a number");
+        let alive = |after_ms: u64| {
+            model.entries.values().filter(|entry| entry.is_alive(after_ms)).count()
+        };
+        let (least, most) = (alive(model.now_ms), alive(model.now_ms - WHEEL_PRECISION_MS));
+        prop_assert!((least..=most).contains(&left), "{} of {} to {}", left, least, most);
     }
 }
