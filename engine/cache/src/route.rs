@@ -25,21 +25,20 @@ pub fn place(seed: u64, key: &[u8]) -> Place {
 /// The slot of `key`.
 #[inline]
 pub fn slot(key: &[u8]) -> u16 {
-    if key.len() < BLOCK_BYTES {
-        let block = padded(key);
-        if !holds_brace(block) {
-            return crc16_of_block(block) % SLOT_COUNT;
-        }
-    }
-    match key.iter().position(|&b| b == b'{') {
-        None => crc16(key) % SLOT_COUNT,
-        Some(open) => crc16(tag(key, open)) % SLOT_COUNT,
+    match crc16(key) {
+        (_, true) => slot_by_tag(key),
+        (crc, false) => crc % SLOT_COUNT,
     }
 }
 
-/// The part of `key` that decides its slot, given its first `{`.
 #[cold]
-fn tag(key: &[u8], open: usize) -> &[u8] {
+fn slot_by_tag(key: &[u8]) -> u16 {
+    crc16(tag(key)).0 % SLOT_COUNT
+}
+
+/// The part of `key` that decides its slot.
+fn tag(key: &[u8]) -> &[u8] {
+    let Some(open) = key.iter().position(|&b| b == b'{') else { return key };
     let inner = &key[open + 1..];
     match inner.iter().position(|&b| b == b'}') {
         None | Some(0) => key,
@@ -47,13 +46,22 @@ fn tag(key: &[u8], open: usize) -> &[u8] {
     }
 }
 
-/// CRC16 of `bytes`.
-fn crc16(bytes: &[u8]) -> u16 {
+/// CRC16 of `bytes`, and whether there is a `{` in them: both are read off the same words.
+#[inline]
+fn crc16(bytes: &[u8]) -> (u16, bool) {
     let (head, blocks) = bytes.split_at(bytes.len() % BLOCK_BYTES);
-    let mut digest = CRC.digest();
-    digest.update(&padded(head).to_be_bytes());
-    digest.update(blocks);
-    digest.finalize()
+    let (mut crc, mut has_brace) = (0, false);
+    if !head.is_empty() {
+        let block = padded(head);
+        crc = crc16_of_block(block);
+        has_brace = holds_brace(block);
+    }
+    for block in blocks.as_chunks().0 {
+        let block = u128::from_be_bytes(*block);
+        has_brace |= holds_brace(block);
+        crc = crc16_of_block(block ^ u128::from(crc) << (u128::BITS - u16::BITS));
+    }
+    (crc, has_brace)
 }
 
 /// CRC16 of a block. Leading zeros do not change this CRC (its initial value is 0), so a short key is padded on the left
@@ -119,8 +127,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn padding_does_not_change_the_crc(key in proptest::collection::vec(any::<u8>(), 0..100)) {
-            prop_assert_eq!(crc16(&key), Crc::<u16>::new(&CRC_16_XMODEM).checksum(&key));
+        fn blocks_have_the_crc_of_their_bytes(key in proptest::collection::vec(any::<u8>(), 0..100)) {
+            let expected = (Crc::<u16>::new(&CRC_16_XMODEM).checksum(&key), key.contains(&b'{'));
+            prop_assert_eq!(crc16(&key), expected);
         }
     }
 }
