@@ -8,7 +8,7 @@
 //!
 //! Absent on purpose: the ring. What to receive next is decided in `lifecycle`, from the state that is left here.
 
-use protocol::resp::{self, FedState, Limits, Parsed, ProtocolError};
+use protocol::resp::{self, FedState, Parsed, ProtocolError};
 use protocol::{Reply, Request};
 
 use crate::batch::{Batch, execute};

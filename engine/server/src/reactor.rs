@@ -101,7 +101,10 @@ impl<R: Ring, C: Clock> Reactor<R, C> {
             ring,
             clock,
             node,
-            listeners: listeners.into_iter().map(|listener| ListenerState { listener, accepting: Accepting::Off }).collect(),
+            listeners: listeners
+                .into_iter()
+                .map(|listener| ListenerState { listener, accepting: Accepting::Off })
+                .collect(),
             completions: Vec::with_capacity(COMPLETIONS_PER_TICK_MAX),
             arrivals: Vec::with_capacity(COMPLETIONS_PER_TICK_MAX),
             storage: BatchStorage::default(),

@@ -13,7 +13,6 @@
 
 use std::collections::VecDeque;
 
-use bytes::Bytes;
 use cache::Job;
 use protocol::Spliced;
 use uring::{Outgoing, Splice};
@@ -47,18 +46,17 @@ impl Encoded {
 }
 
 /// One place in the order of replies.
-enum Slot {
+enum Slot<J> {
     /// A long command still runs; its reply comes here.
-    Waiting(Box<Job>),
+    Waiting(J),
     /// Replies behind a waiting one.
     Ready(Encoded),
 }
 
-/// The replies that a connection is owed.
-#[derive(Default)]
-pub struct Replies {
+/// The replies that a connection is owed. `J` is what stands for a long command.
+pub struct Replies<J = Box<Job>> {
     out: Encoded,
-    slots: VecDeque<Slot>,
+    slots: VecDeque<Slot<J>>,
     /// Wire bytes in `slots`.
     slot_bytes: usize,
     /// Splices of `out` whose length is in `splice_bytes` already.
@@ -68,7 +66,20 @@ pub struct Replies {
     spare: Vec<u8>,
 }
 
-impl Replies {
+impl<J> Default for Replies<J> {
+    fn default() -> Self {
+        Replies {
+            out: Encoded::default(),
+            slots: VecDeque::new(),
+            slot_bytes: 0,
+            splices_counted: 0,
+            splice_bytes: 0,
+            spare: Vec::new(),
+        }
+    }
+}
+
+impl<J> Replies<J> {
     /// Where the next reply is to be encoded.
     #[inline]
     pub fn tail(&mut self) -> &mut Encoded {
@@ -85,7 +96,7 @@ impl Replies {
     }
 
     /// Takes a place in the order for a job's reply.
-    pub fn wait_for(&mut self, job: Box<Job>) {
+    pub fn wait_for(&mut self, job: J) {
         self.slots.push_back(Slot::Waiting(job));
     }
 
@@ -95,7 +106,7 @@ impl Replies {
     }
 
     /// The job whose reply is next in the order, if one runs.
-    pub fn job(&mut self) -> Option<&mut Job> {
+    pub fn job(&mut self) -> Option<&mut J> {
         match self.slots.front_mut() {
             Some(Slot::Waiting(job)) => Some(job),
             Some(Slot::Ready(_)) | None => None,
@@ -188,6 +199,8 @@ impl Replies {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     fn wire(out: &Outgoing) -> Vec<u8> {
@@ -201,7 +214,7 @@ mod tests {
         wire
     }
 
-    fn large(replies: &mut Replies, value: &'static [u8]) {
+    fn large(replies: &mut Replies<()>, value: &'static [u8]) {
         let tail = replies.tail();
         let at = tail.bytes.len();
         tail.splices.push(Spliced { at, value: Bytes::from_static(value) });
@@ -209,9 +222,9 @@ mod tests {
 
     #[test]
     fn replies_behind_a_waiting_slot_wait_with_it() {
-        let mut replies = Replies::default();
+        let mut replies = Replies::<()>::default();
         replies.tail().bytes.extend_from_slice(b"a");
-        replies.wait_for(Job::test_keys());
+        replies.wait_for(());
         replies.tail().bytes.extend_from_slice(b"c");
         large(&mut replies, b"LARGE");
         replies.tail().bytes.extend_from_slice(b"d");
@@ -225,7 +238,7 @@ mod tests {
 
     #[test]
     fn owed_bytes_count_spliced_values_once() {
-        let mut replies = Replies::default();
+        let mut replies = Replies::<()>::default();
         large(&mut replies, b"0123456789");
         assert_eq!(replies.owed_bytes(), 10);
         large(&mut replies, b"01234");

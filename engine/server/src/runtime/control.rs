@@ -4,9 +4,8 @@
 //! costs nothing on the data path.
 
 use std::fs::{self, File};
-use std::io::Read;
-use std::io::{Seek, SeekFrom};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// Figures of the process, written by the control thread, read by the core.
 #[derive(Debug, Default)]
@@ -21,8 +20,6 @@ pub struct HostFigures {
     pub preemptions: AtomicU64,
     /// The core's thread, once it runs; 0 before.
     pub core_thread: AtomicU32,
-    /// The core's loop has ended.
-    pub ended: AtomicBool,
 }
 
 const PAGE_BYTES: u64 = 4096;
@@ -33,7 +30,8 @@ const TICK_US: u64 = 10_000;
 pub struct HostReader {
     statm: Option<File>,
     stat: Option<File>,
-    text: String,
+    /// Both files are one short line.
+    text: [u8; 1024],
 }
 
 impl HostReader {
@@ -42,16 +40,16 @@ impl HostReader {
         HostReader {
             statm: File::open("/proc/self/statm").ok(),
             stat: File::open("/proc/self/stat").ok(),
-            text: String::new(),
+            text: [0; 1024],
         }
     }
 
     /// Reads all figures once.
     pub fn refresh(&mut self, figures: &HostFigures) {
-        if let Some(pages) = read_again(&mut self.statm, &mut self.text).and_then(resident_pages) {
+        if let Some(pages) = read_again(self.statm.as_ref(), &mut self.text).and_then(resident_pages) {
             figures.resident_bytes.store(pages * PAGE_BYTES, Ordering::Relaxed);
         }
-        if let Some((user, system)) = read_again(&mut self.stat, &mut self.text).and_then(cpu_ticks) {
+        if let Some((user, system)) = read_again(self.stat.as_ref(), &mut self.text).and_then(cpu_ticks) {
             figures.user_us.store(user * TICK_US, Ordering::Relaxed);
             figures.system_us.store(system * TICK_US, Ordering::Relaxed);
         }
@@ -65,12 +63,9 @@ impl HostReader {
     }
 }
 
-fn read_again<'a>(file: &mut Option<File>, text: &'a mut String) -> Option<&'a str> {
-    let file = file.as_mut()?;
-    text.clear();
-    file.seek(SeekFrom::Start(0)).ok()?;
-    file.read_to_string(text).ok()?;
-    Some(text)
+fn read_again<'a>(file: Option<&File>, text: &'a mut [u8]) -> Option<&'a str> {
+    let count = file?.read_at(text, 0).ok()?;
+    str::from_utf8(&text[..count]).ok()
 }
 
 /// Resident pages: the second field of /proc/PID/statm (proc(5)).

@@ -65,15 +65,13 @@ pub fn main() -> Result<(), String> {
         #[allow(clippy::disallowed_methods, reason = "the runtime is where threads begin")]
         thread::Builder::new()
             .name("pinion-core-0".to_owned())
-            .spawn(move || {
-                let ended = run_core(settings, facts, listening, &figures, &stop);
-                figures.ended.store(true, Ordering::Release);
-                ended
-            })
-            .map_err(|error| format!("cannot start the core's thread: {error}; raise the limit of processes (ulimit -u)"))?
+            .spawn(move || run_core(settings, facts, listening, &figures, &stop))
+            .map_err(|error| {
+                format!("cannot start the core's thread: {error}; raise the limit of processes (ulimit -u)")
+            })?
     };
     let mut reader = HostReader::open();
-    while !figures.ended.load(Ordering::Acquire) {
+    while !core.is_finished() {
         reader.refresh(&figures);
         thread::park_timeout(CONTROL_EVERY);
     }
@@ -115,6 +113,7 @@ fn run_core(
     figures: &HostFigures,
     stop: &AtomicBool,
 ) -> Result<(), String> {
+    let cores_allowed = core_affinity::get_core_ids().map_or(1, |cores| cores.len());
     let core = pin(&settings)?;
     figures.core_thread.store(thread_id(), Ordering::Relaxed);
     let mut ring = KernelRing::new(Setup::default()).map_err(|error| error.to_string())?;
@@ -133,7 +132,7 @@ fn run_core(
     let block = StartBlock {
         features: ring.features(),
         core,
-        cores_allowed: core_affinity::get_core_ids().map_or(1, |cores| cores.len()),
+        cores_allowed,
         settings: &live.settings(),
         host_bytes: facts.memory_bytes,
         shards: SHARD_COUNT,

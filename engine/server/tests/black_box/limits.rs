@@ -1,0 +1,153 @@
+//! Limits: clients, memory, unread replies, passwords.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use crate::process::{Server, exchange, read_to_close};
+
+#[test]
+fn one_client_too_many_is_told_so() {
+    let server = Server::start(&["--maxclients", "3"]);
+    let mut clients: Vec<TcpStream> = (0..3).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        exchange(client, b"PING\r\n", b"+PONG\r\n");
+    }
+    assert_eq!(read_to_close(&mut server.connect()), b"-ERR max number of clients reached\r\n");
+    exchange(&mut clients[0], b"QUIT\r\n", b"+OK\r\n");
+    assert_eq!(read_to_close(&mut clients[0]), b"");
+    exchange(&mut server.connect(), b"PING\r\n", b"+PONG\r\n");
+}
+
+#[test]
+fn ten_thousand_idle_clients_are_held() {
+    let server = Server::start(&["--maxclients", "10100"]);
+    let idle: Vec<TcpStream> = (0..8000).map(|_| server.connect()).collect();
+    let mut stream = server.connect();
+    exchange(&mut stream, b"SET k v\r\nGET k\r\n", b"+OK\r\n$1\r\nv\r\n");
+    for mut client in idle.iter().step_by(997) {
+        exchange(&mut client, b"GET k\r\n", b"$1\r\nv\r\n");
+    }
+}
+
+#[test]
+fn a_password_is_asked_for() {
+    let server = Server::start(&["--requirepass", "secret"]);
+    let mut stream = server.connect();
+    exchange(&mut stream, b"GET k\r\n", b"-NOAUTH Authentication required.\r\n");
+    exchange(&mut stream, b"AUTH wrong\r\n", b"-WRONGPASS invalid username-password pair or user is disabled.\r\n");
+    // One piece: what follows a successful AUTH is no longer bound by the limits of strangers.
+    let mset =
+        b"AUTH secret\r\n*13\r\n$4\r\nMSET\r\n$1\r\na\r\n$1\r\n1\r\n$1\r\nb\r\n$1\r\n1\r\n$1\r\nc\r\n$1\r\n1\r\n\
+        $1\r\nd\r\n$1\r\n1\r\n$1\r\ne\r\n$1\r\n1\r\n$1\r\nf\r\n$1\r\n1\r\n";
+    exchange(&mut stream, mset, b"+OK\r\n+OK\r\n");
+    let mut stranger = server.connect();
+    stranger.write_all(b"*11\r\n$3\r\nDEL\r\n").unwrap();
+    assert_eq!(read_to_close(&mut stranger), b"-ERR Protocol error: unauthenticated multibulk length\r\n");
+    assert!(!server.banner.contains("secret"));
+}
+
+#[test]
+fn full_memory_under_noeviction_keeps_the_old_value() {
+    let server = Server::start(&["--maxmemory", "32mb", "--maxmemory-policy", "noeviction"]);
+    let mut stream = server.connect();
+    exchange(&mut stream, b"SET precious old\r\n", b"+OK\r\n");
+    let oom = b"-OOM command not allowed when used memory > 'maxmemory'.\r\n";
+    let value = vec![b'x'; 10_000];
+    let mut filled = false;
+    for i in 0..10_000 {
+        let mut request = format!("*3\r\n$3\r\nSET\r\n$8\r\nf{i:07}\r\n$10000\r\n").into_bytes();
+        request.extend_from_slice(&value);
+        request.extend_from_slice(b"\r\n");
+        stream.write_all(&request).unwrap();
+        let mut first = [0; 5];
+        stream.read_exact(&mut first).unwrap();
+        if &first == b"+OK\r\n" {
+            continue;
+        }
+        let mut rest = vec![0; oom.len() - 5];
+        stream.read_exact(&mut rest).unwrap();
+        assert_eq!([&first[..], &rest].concat(), oom);
+        filled = true;
+        break;
+    }
+    assert!(filled, "100 MB went into 32 MB");
+    let mut request = b"*3\r\n$3\r\nSET\r\n$8\r\nprecious\r\n$10000\r\n".to_vec();
+    request.extend_from_slice(&value);
+    request.extend_from_slice(b"\r\nGET precious\r\n");
+    exchange(&mut stream, &request, &[&oom[..], b"$3\r\nold\r\n"].concat());
+    // What frees memory is always allowed.
+    exchange(&mut stream, b"DEL f0000000\r\n", b":1\r\n");
+}
+
+#[test]
+fn a_value_over_an_eighth_of_memory_is_refused_and_the_old_one_stays() {
+    let server = Server::start(&["--maxmemory", "64mb"]);
+    let mut stream = server.connect();
+    exchange(&mut stream, b"SET k old\r\n", b"+OK\r\n");
+    let mut request = format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${}\r\n", 9 << 20).into_bytes();
+    request.resize(request.len() + (9 << 20), b'x');
+    request.extend_from_slice(b"\r\nGET k\r\n");
+    exchange(&mut stream, &request, b"-OOM command not allowed when used memory > 'maxmemory'.\r\n$3\r\nold\r\n");
+}
+
+#[test]
+fn a_slow_reader_costs_bounded_memory_and_harms_nobody() {
+    let server = Server::start(&["--maxmemory", "512mb"]);
+    let mut stream = server.connect();
+    let value = vec![b'v'; 1 << 20];
+    let mut request = format!("*3\r\n$3\r\nSET\r\n$3\r\nbig\r\n${}\r\n", value.len()).into_bytes();
+    request.extend_from_slice(&value);
+    request.extend_from_slice(b"\r\n");
+    exchange(&mut stream, &request, b"+OK\r\n");
+    // 16 KiB values are copied into the output: 100 MiB of them must not be.
+    let small = "s".repeat(16_000);
+    exchange(&mut stream, format!("SET small {small}\r\n").as_bytes(), b"+OK\r\n");
+    let before = resident_bytes(&server);
+    let mut slow = server.connect();
+    for _ in 0..100 {
+        slow.write_all(b"GET big\r\n").unwrap();
+    }
+    let mut slow_copies = server.connect();
+    for _ in 0..6_000 {
+        slow_copies.write_all(b"GET small\r\n").unwrap();
+    }
+    for _ in 0..100 {
+        exchange(&mut stream, b"PING\r\n", b"+PONG\r\n");
+    }
+    let grown = resident_bytes(&server).saturating_sub(before);
+    assert!(grown < 32 << 20, "grew by {grown} bytes for readers that do not read");
+    let mut expected = format!("${}\r\n", value.len()).into_bytes();
+    expected.extend_from_slice(&value);
+    expected.extend_from_slice(b"\r\n");
+    for _ in 0..100 {
+        exchange(&mut slow, b"", &expected);
+    }
+    let expected = format!("$16000\r\n{small}\r\n");
+    for _ in 0..6_000 {
+        exchange(&mut slow_copies, b"", expected.as_bytes());
+    }
+}
+
+#[test]
+fn a_client_over_the_hard_limit_is_closed() {
+    let server = Server::start(&["--client-output-buffer-limit", "normal 2mb 0 0"]);
+    let mut stream = server.connect();
+    let small = "s".repeat(16_000);
+    exchange(&mut stream, format!("SET small {small}\r\n").as_bytes(), b"+OK\r\n");
+    let mut slow = server.connect();
+    // It never reads; it ends when the server resets it.
+    let mut closed = false;
+    for _ in 0..100_000 {
+        if slow.write_all(b"GET small\r\n").is_err() {
+            closed = true;
+            break;
+        }
+    }
+    assert!(closed);
+    exchange(&mut stream, b"PING\r\n", b"+PONG\r\n");
+}
+
+fn resident_bytes(server: &Server) -> u64 {
+    let statm = std::fs::read_to_string(format!("/proc/{}/statm", server.pid())).unwrap();
+    statm.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
+}

@@ -1,0 +1,10 @@
+//! Black box: a real server process, real sockets, real clients.
+//!
+//! Nothing here knows the server's inside. Ports are free ones, files live in temporary folders, and no test waits for
+//! time to pass: each waits for an answer.
+
+mod bad_input;
+mod clients;
+mod limits;
+mod process;
+mod start_stop;
