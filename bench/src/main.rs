@@ -4,6 +4,7 @@
 //! both against every server at hand, `plot` draws what they wrote.
 
 mod clock;
+mod compare;
 mod cpu;
 mod figures;
 mod floor;
@@ -36,6 +37,8 @@ enum Command {
     Floor(floor::Options),
     /// Put requests on a server and check what comes back
     Load(Box<load::Options>),
+    /// Compare servers: CPU per request, rate, latency, memory per item
+    Compare(Box<compare::Options>),
 }
 
 fn main() -> ExitCode {
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
 fn run(command: &Command) -> std::io::Result<()> {
     match command {
         Command::Floor(options) => floor::run(options),
+        Command::Compare(options) => compare::run(options, &*stop_on_signal()?),
         Command::Load(options) => load::run(options, &*stop_on_signal()?),
     }
 }

@@ -19,6 +19,11 @@ impl Progress {
         Progress { bar }
     }
 
+    /// Says what is under way.
+    pub fn label(&self, text: String) {
+        self.bar.set_message(text);
+    }
+
     /// Moves the bar to a part of the whole, 0 to 1.
     pub fn set(&self, part: f64) {
         self.bar.set_position((part.clamp(0.0, 1.0) * STEPS as f64) as u64);
