@@ -129,11 +129,13 @@ fn run_core(
     let cache = Cache::new(options).map_err(|error| format!("cannot reserve memory: {error}; lower --maxmemory"))?;
     let mut node = Node::new(cache, start::connection_limits(&live.settings()));
     describe(&mut node, &live.settings(), &facts, &ring, clock.now().mono_us);
+    // A clone: a borrow would last as long as the block does, and CONFIG SET needs the settings.
+    let shown = live.settings().clone();
     let block = StartBlock {
         features: ring.features(),
         core,
         cores_allowed,
-        settings: &live.settings(),
+        settings: &shown,
         host_bytes: facts.memory_bytes,
         shards: SHARD_COUNT,
         listeners: &listening.listeners,
