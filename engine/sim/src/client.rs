@@ -108,12 +108,14 @@ impl Client {
 
     fn connect(&mut self, rng: &mut StdRng, network: &mut Network, weather: &Weather) {
         let is_unix = rng.random_bool(0.2);
+        let is_stranger = !is_unix && rng.random_bool(self.habits.comes_from_afar);
         let port = 40_000 + u16::try_from(self.number).expect("few clients");
-        let peer = if is_unix { Peer::Unix } else { Peer::Inet(SocketAddr::from((Ipv4Addr::LOCALHOST, port))) };
+        let ip = if is_stranger { Ipv4Addr::new(192, 0, 2, 1) } else { Ipv4Addr::LOCALHOST };
+        let peer = if is_unix { Peer::Unix } else { Peer::Inet(SocketAddr::from((ip, port))) };
         let window = rng.random_range(weather.client_window.0..=weather.client_window.1);
         let link = network.connect(Socket(i32::from(is_unix)), peer, window);
         trace::line(|| format!("client {} connects as link {}: {:?}", self.number, link.0, self.habits));
-        self.conversation = Some(Conversation::new(link));
+        self.conversation = Some(Conversation::new(link, is_stranger && self.password.is_none()));
         self.outbox.clear();
         self.has_said_goodbye = false;
         self.workload.reconnect();

@@ -14,6 +14,7 @@ use crate::command::Command;
 use crate::network::{Link, LinkId};
 use crate::oracle::{Lane, Oracle, shown_reply};
 use crate::reply::{self, Reply};
+use crate::sightings::Sightings;
 use crate::trace;
 
 /// What one connection has asked and was answered.
@@ -25,6 +26,8 @@ pub struct Conversation {
     pub last_words: Option<LastWords>,
     /// The server has closed, or is closing.
     pub is_dead: bool,
+    /// It comes from where nobody is served.
+    pub must_be_refused: bool,
     /// The cursor of the walk under way.
     pub cursor: u64,
     lane: Lane,
@@ -63,11 +66,12 @@ struct Asked {
 
 impl Conversation {
     /// A new connection.
-    pub fn new(link: LinkId) -> Conversation {
+    pub fn new(link: LinkId, must_be_refused: bool) -> Conversation {
         Conversation {
             link,
             last_words: None,
             is_dead: false,
+            must_be_refused,
             cursor: 0,
             // A link is never used twice, so it serves as the lane.
             lane: link.0,
@@ -107,8 +111,15 @@ impl Conversation {
         self.asked.front().is_none_or(|asked| asked.end > link.delivered)
     }
 
-    /// Reads the replies that the server has encoded since the last call.
-    pub fn observe(&mut self, link: &Link, oracle: &mut Oracle, tick: u64) -> Result<(), String> {
+    /// Reads the replies that the server has encoded since the last call; returns how many.
+    pub fn observe(
+        &mut self,
+        link: &Link,
+        oracle: &mut Oracle,
+        tick: u64,
+        seen: &mut Sightings,
+    ) -> Result<usize, String> {
+        let mut replies = 0;
         while self.parsed < link.stream.len() {
             let parsed = reply::parse(&link.stream[self.parsed..]);
             let place = || format!("link {} at reply byte {}", self.link.0, self.parsed);
@@ -117,24 +128,35 @@ impl Conversation {
             };
             let is_first = self.parsed == 0;
             self.parsed += length;
+            replies += 1;
             self.answers.push_back(self.parsed);
             if is_first && is_refusal(&reply) {
                 self.last_words = Some(LastWords::Refused);
                 continue;
             }
+            if self.must_be_refused {
+                return Err(format!("link {} was served", self.link.0));
+            }
+            if let Some(asked) = self.asked.front() {
+                seen.note(&asked.command, &reply);
+            }
             self.judge(reply, link, oracle, tick).map_err(|what| format!("link {}: {what}", self.link.0))?;
         }
-        Ok(())
+        Ok(replies)
     }
 
     /// The server closes: what has arrived and was not answered may have been executed in this tick.
-    pub fn die(&mut self, link: &Link, oracle: &mut Oracle) {
+    /// Returns how many.
+    pub fn die(&mut self, link: &Link, oracle: &mut Oracle) -> u64 {
         self.is_dead = true;
+        let mut unanswered = 0;
         for asked in self.asked.drain(..) {
             if asked.end <= link.delivered && self.last_words.is_none() {
                 oracle.unanswered(self.lane, asked.command);
+                unanswered += 1;
             }
         }
+        unanswered
     }
 
     fn judge(&mut self, reply: Reply, link: &Link, oracle: &mut Oracle, tick: u64) -> Result<(), String> {

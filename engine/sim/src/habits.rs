@@ -43,6 +43,8 @@ pub struct Habits {
     pub breaks: f64,
     /// Per request: an inline command, if it can be one.
     pub inline: f64,
+    /// Per connection: from an address that is served only with a password.
+    pub comes_from_afar: f64,
 }
 
 impl Habits {
@@ -63,6 +65,7 @@ impl Habits {
             quits: pick(rng, &[0.0, 0.002]),
             breaks: 0.0,
             inline: pick(rng, &[0.0, 0.3]),
+            comes_from_afar: pick(rng, &[0.0, 0.0, 0.1]),
         };
         match rng.random_range(0..100) {
             0..40 => steady,
@@ -95,6 +98,7 @@ impl Habits {
             quits: 0.0,
             breaks: 0.0,
             inline: 0.0,
+            comes_from_afar: 0.0,
         }
     }
 

@@ -24,6 +24,7 @@ pub mod oracle;
 pub mod pool;
 pub mod reply;
 pub mod ring;
+pub mod sightings;
 pub mod simulation;
 pub mod terms;
 pub mod time;

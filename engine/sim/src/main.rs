@@ -58,6 +58,9 @@ fn main() -> ExitCode {
         total.reply_bytes >> 20,
         total.digest
     );
+    for (name, count) in total.seen.table() {
+        println!("  {count:>10} {}", name.replace('_', " "));
+    }
     if failed.is_empty() {
         println!("no violation");
         return ExitCode::SUCCESS;

@@ -89,7 +89,9 @@ pub fn touch(state: &State, touch: &Touch, reply: Option<&Reply>, rules: Rules) 
             next.push(view);
         }
         if reply.is_none_or(|reply| expected.is(reply)) {
-            next.push(after);
+            // What has expired is as good as missing, but DBSIZE counts it until it is removed.
+            let lingers = !alive && after == State::Missing && !matches!(touch, Touch::Delete | Touch::Flush);
+            next.push(if lingers { state.clone() } else { after });
         }
     }
     next.dedup();

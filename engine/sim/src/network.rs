@@ -34,10 +34,14 @@ pub struct Link {
     pub peer: Peer,
     /// The server's socket, once accepted and until closed.
     pub socket: Option<Socket>,
+    /// The server has been told of the socket.
+    pub is_handed_out: bool,
     /// Sent by the client, not received by the server.
     pub to_server: VecDeque<u8>,
     /// Bytes that have left `to_server` in completions which the server has reaped.
     pub delivered: u64,
+    /// When that was last, in microseconds of virtual time.
+    pub delivered_us: u64,
     /// The client will send no more.
     pub client_ended: bool,
     /// The client is gone.
@@ -97,14 +101,9 @@ impl Network {
         Network { backlogs: vec![VecDeque::new(); listener_count], ..Network::default() }
     }
 
-    /// Links ever made.
-    pub fn len(&self) -> usize {
-        self.links.len()
-    }
-
-    /// True if nobody has connected yet.
-    pub fn is_empty(&self) -> bool {
-        self.links.is_empty()
+    /// All links.
+    pub fn links(&self) -> &[Link] {
+        &self.links
     }
 
     /// A link.
@@ -123,9 +122,9 @@ impl Network {
         (self.links[id.0].socket == Some(socket)).then_some(*id)
     }
 
-    /// Sockets that are open at the server.
+    /// Sockets that the server has and has not closed.
     pub fn open_count(&self) -> usize {
-        self.open.len()
+        self.open.iter().filter(|(_, id)| self.links[id.0].is_handed_out).count()
     }
 
     /// True if clients wait to be accepted.
@@ -139,8 +138,10 @@ impl Network {
         self.links.push(Link {
             peer,
             socket: None,
+            is_handed_out: false,
             to_server: VecDeque::new(),
             delivered: 0,
+            delivered_us: 0,
             client_ended: false,
             client_reset: false,
             reset_reported: false,
@@ -159,7 +160,7 @@ impl Network {
     }
 
     /// The next waiting client gets a socket.
-    pub fn accept(&mut self, listener: Socket) -> Option<(LinkId, Socket)> {
+    pub fn accept(&mut self, listener: Socket, now_us: u64) -> Option<(LinkId, Socket)> {
         let id = self.backlogs[listener.0 as usize].pop_front()?;
         let mut number = SOCKET_MIN;
         for (taken, _) in &self.open {
@@ -170,8 +171,16 @@ impl Network {
         }
         self.open.insert((number, id));
         self.links[id.0].socket = Some(Socket(number));
+        self.links[id.0].delivered_us = now_us;
         self.moves += 1;
         Some((id, Socket(number)))
+    }
+
+    /// The server has reaped bytes of a link.
+    pub fn deliver(&mut self, id: LinkId, bytes: u64, now_us: u64) {
+        let link = &mut self.links[id.0];
+        link.delivered += bytes;
+        link.delivered_us = now_us;
     }
 
     /// A client writes; returns how much its socket took.

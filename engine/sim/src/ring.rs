@@ -20,6 +20,7 @@ use uring::{Chunk, Completion, Errno, Event, Op, Outgoing, Peer, Ring, Socket, T
 
 use crate::network::{LinkId, Network};
 use crate::pool::Pool;
+use crate::sightings::Sightings;
 use crate::time::VirtualTime;
 use crate::trace;
 use crate::weather::Weather;
@@ -43,6 +44,8 @@ pub struct SimRing {
     pub breach: Option<String>,
     /// What the server did since the tally was last taken.
     pub tally: Tally,
+    /// The rare things that happened here.
+    pub seen: Sightings,
     rng: StdRng,
     time: VirtualTime,
     pool: Pool,
@@ -100,6 +103,7 @@ impl SimRing {
             network: Network::new(listener_count),
             breach: None,
             tally: Tally::default(),
+            seen: Sightings::default(),
             rng: StdRng::seed_from_u64(seed),
             time,
             pool: Pool::new(weather.buffer_count, weather.buffer_bytes),
@@ -148,6 +152,7 @@ impl SimRing {
                 if into.capacity() == into.len() {
                     self.breach(format!("{token:?}: RecvInto without room"));
                 }
+                self.seen.direct_receives += 1;
                 self.start_incoming(token, socket, Kind::RecvInto(into), started);
             }
             Op::Send { socket, out } => self.start_send(token, socket, out, started),
@@ -227,17 +232,20 @@ impl SimRing {
                 if let Ok(Some(chunk)) = result {
                     self.pool.lend(chunk);
                     if let Some(id) = link(self, socket) {
-                        self.network.link_mut(id).delivered += u64::from(chunk.len);
+                        self.network.deliver(id, u64::from(chunk.len), self.time.us());
                     }
                 }
             }
             Event::Filled { got, .. } => {
                 let socket = flight.and_then(|flight| flight.incoming.take()).map(|incoming| incoming.socket);
                 if let (Some(id), Ok(got)) = (link(self, socket), got) {
-                    self.network.link_mut(id).delivered += *got as u64;
+                    self.network.deliver(id, *got as u64, self.time.us());
                 }
             }
-            Event::Accepted { more, .. } => {
+            Event::Accepted { result, more } => {
+                if let Some(id) = result.ok().and_then(|socket| self.network.of_socket(socket)) {
+                    self.network.link_mut(id).is_handed_out = true;
+                }
                 if let (false, Some(flight)) = (*more, flight) {
                     flight.incoming = None;
                 }
@@ -333,6 +341,7 @@ impl Ring for SimRing {
         if let Some(token) = self.owners.remove(&socket.0) {
             self.note_gone(token);
         }
+        self.seen.closes_with_unread_bytes += u64::from(!self.network.link(id).to_server.is_empty());
         let lose_bytes = self.rng.random_bool(self.weather.close_loses_bytes);
         self.network.close(id, lose_bytes);
     }

@@ -9,27 +9,26 @@
 //! Invariants
 //! - Everything that happens follows from the seed: two runs of a seed are the same to the byte.
 
+mod observe;
+
 use cache::{Cache, CacheOptions, shard_count};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
-use server::connection::State;
-use server::node::Node;
+use server::node::{Counters, Node};
 use server::reactor::{Listener, Progress, Reactor};
 use uring::{Socket, Wait};
 
 use crate::client::Client;
 use crate::command::{Command, Key, Touch};
-use crate::conversation::{Conversation, LastWords};
 use crate::habits::Habits;
 use crate::model::Rules;
-use crate::network::Network;
 use crate::oracle::Oracle;
 use crate::ring::SimRing;
+use crate::sightings::Sightings;
 use crate::terms::Terms;
 use crate::time::{SimClock, VirtualTime};
 use crate::trace;
-use crate::wire;
 use crate::weather::Weather;
 use crate::workload::{self, Workload};
 
@@ -61,6 +60,8 @@ pub struct Summary {
     pub reply_bytes: u64,
     /// A digest of all replies: two runs of a seed agree in it.
     pub digest: u64,
+    /// The rare things that happened.
+    pub seen: Sightings,
 }
 
 impl std::ops::AddAssign for Summary {
@@ -70,6 +71,7 @@ impl std::ops::AddAssign for Summary {
         self.connections += other.connections;
         self.reply_bytes += other.reply_bytes;
         self.digest = self.digest.rotate_left(1) ^ other.digest;
+        self.seen += other.seen;
     }
 }
 
@@ -88,10 +90,12 @@ pub struct Simulation {
     summary: Summary,
     /// What the reactor said last.
     progress: Progress,
-    /// Nobody needs an excuse any more: the server stops.
-    is_draining: bool,
-    /// Closes that the server's counters account for, so far.
-    excuses_used: u64,
+    /// When the server was told to stop, in microseconds.
+    drained_from_us: Option<u64>,
+    /// What the server had counted when the last tick ended.
+    counters: Counters,
+    /// Connections that it had then.
+    connection_count: usize,
     still_since_tick: u64,
     moves_then: u64,
 }
@@ -155,8 +159,9 @@ impl Simulation {
             oracle: Oracle::default(),
             summary: Summary::default(),
             progress: Progress::Busy,
-            is_draining: false,
-            excuses_used: 0,
+            drained_from_us: None,
+            counters: Counters::default(),
+            connection_count: 0,
             still_since_tick: 0,
             moves_then: 0,
         }
@@ -166,11 +171,21 @@ impl Simulation {
         while self.summary.ticks < steps {
             self.step()?;
         }
-        self.calm_down()?;
-        self.audit()?;
+        if self.terms.drains_busy {
+            self.summary.seen.busy_drains += 1;
+            self.calm();
+        } else {
+            self.answer_everything()?;
+            self.audit()?;
+        }
         self.end()?;
         self.summary.commands = self.oracle.judged;
-        self.summary.connections = self.reactor.ring().network.len() as u64;
+        let links = self.reactor.ring().network.links();
+        self.summary.connections = links.len() as u64;
+        self.summary.seen.half_closes += links.iter().filter(|link| link.client_ended).count() as u64;
+        self.summary.seen += self.reactor.ring().seen;
+        let counters = self.reactor.node().counters;
+        self.summary.seen.add_counters(&counters);
         Ok(())
     }
 
@@ -213,89 +228,6 @@ impl Simulation {
         self.check_liveness()
     }
 
-    /// Reads what the server has encoded in this tick, sent or not, and notices the connections that it closes.
-    fn observe(&mut self) -> Result<(), String> {
-        self.read_encoded()?;
-        let closing = self.closing_sockets();
-        let excuses = self.excuses();
-        for client in &mut self.clients {
-            let Some(conversation) = &mut client.conversation else { continue };
-            if conversation.is_dead {
-                continue;
-            }
-            let SimRing { network, .. } = self.reactor.ring();
-            let link = network.link(conversation.link);
-            let before = conversation.parsed();
-            conversation.observe(link, &mut self.oracle, self.summary.ticks)?;
-            self.summary.digest = digest(self.summary.digest, &link.stream[before..]);
-            self.summary.reply_bytes += (link.stream.len() - before) as u64;
-            let is_closing = link.socket.is_some_and(|socket| closing.contains(&socket));
-            if !link.server_closed && !is_closing {
-                continue;
-            }
-            trace::line(|| format!("link {} is closed by the server", conversation.link.0));
-            if !self.is_draining && !may_close(conversation, network) {
-                self.excuses_used += 1;
-                if self.excuses_used > excuses {
-                    return Err(format!("link {} was closed for no reason", conversation.link.0));
-                }
-            }
-            conversation.die(network.link(conversation.link), &mut self.oracle);
-        }
-        Ok(())
-    }
-
-    /// Appends replies that are encoded, and not handed to the ring, to the streams of their links.
-    fn read_encoded(&mut self) -> Result<(), String> {
-        let slots = self.reactor.node().connections.slot_count();
-        for slot in 0..slots {
-            let slot = u32::try_from(slot).expect("few slots");
-            let Some(connection) = self.reactor.node().connections.at(slot) else { continue };
-            // While a long command runs, `tail` is what waits behind it; it is read once it is released.
-            if connection.state == State::Closing || connection.replies.is_waiting() {
-                continue;
-            }
-            let socket = connection.socket;
-            let SimRing { network, .. } = self.reactor.ring();
-            let Some(id) = network.of_socket(socket) else {
-                return Err(format!("a connection on {socket:?}, which is not open"));
-            };
-            let link = network.link(id);
-            let seen = link.stream.len() - link.pushed;
-            let Some(connection) = self.reactor.node().connections.at(slot) else { continue };
-            let encoded = connection.replies.tail();
-            if wire::encoded_len(encoded) < seen {
-                return Err(format!("link {}: replies that were encoded have vanished", id.0));
-            }
-            let new = wire::of_encoded(encoded, seen).concat();
-            self.reactor.ring().network.link_mut(id).stream.extend_from_slice(&new);
-        }
-        Ok(())
-    }
-
-    fn closing_sockets(&mut self) -> Vec<Socket> {
-        let node = self.reactor.node();
-        let slots = u32::try_from(node.connections.slot_count()).expect("few slots");
-        let closing = |slot| {
-            let connection = node.connections.at(slot)?;
-            (connection.state == State::Closing).then_some(connection.socket)
-        };
-        (0..slots).filter_map(closing).collect()
-    }
-
-    /// Connections that the server may have closed because of its settings.
-    fn excuses(&mut self) -> u64 {
-        let counters = self.reactor.node().counters;
-        let mut excuses = 0;
-        if self.terms.idle.is_some() {
-            excuses += counters.idle_closes;
-        }
-        if self.terms.unsent_hard_bytes.is_some() {
-            excuses += counters.output_limit_closes;
-        }
-        excuses
-    }
-
     fn check_liveness(&mut self) -> Result<(), String> {
         let network = &self.reactor.ring().network;
         let waiting = self.clients.iter_mut().any(|client| !client.is_done(network));
@@ -309,11 +241,16 @@ impl Simulation {
         Ok(())
     }
 
-    /// No faults any more: everything that was asked must be answered.
-    fn calm_down(&mut self) -> Result<(), String> {
+    /// No faults any more.
+    fn calm(&mut self) {
         trace::line(|| "the storm is over".to_owned());
         self.reactor.ring().weather.calm();
         self.clients.iter_mut().for_each(Client::calm);
+    }
+
+    /// Everything that was asked must be answered.
+    fn answer_everything(&mut self) -> Result<(), String> {
+        self.calm();
         self.until("everything is answered", |simulation| {
             let network = &simulation.reactor.ring().network;
             simulation.clients.iter_mut().all(|client| client.is_done(network))
@@ -355,8 +292,6 @@ impl Simulation {
             script.push(Command::Size(db));
         }
         trace::line(|| format!("an audit of {} commands", script.len()));
-        let mut weather = self.reactor.ring().weather.clone();
-        weather.calm();
         let number = self.clients.len();
         let habits = Habits::auditor();
         let filler = workload::filler(&mut self.rng, self.terms.large_bytes_max);
@@ -374,12 +309,15 @@ impl Simulation {
     /// The server drains: everything must come home.
     fn end(&mut self) -> Result<(), String> {
         trace::line(|| "the server drains".to_owned());
-        self.is_draining = true;
+        self.drained_from_us = Some(self.time.us());
         self.reactor.begin_drain();
         self.until("the drain", |simulation| simulation.progress == Progress::Drained)?;
         let node = self.reactor.node();
         if !node.connections.is_empty() {
             return Err("drained, and connections are left".to_owned());
+        }
+        if node.charged_bytes != 0 {
+            return Err(format!("{} bytes are charged for connections, of which there are none", node.charged_bytes));
         }
         let leaks = self.reactor.ring().leaks();
         if !leaks.is_empty() {
@@ -387,22 +325,4 @@ impl Simulation {
         }
         Ok(())
     }
-}
-
-/// True if the server has a reason to close the connection that its client gave it, and owes it nothing.
-fn may_close(conversation: &Conversation, network: &Network) -> bool {
-    let link = network.link(conversation.link);
-    if link.client_reset {
-        return true;
-    }
-    let all_sent = link.transferred == link.stream.len();
-    match conversation.last_words {
-        Some(LastWords::Quit | LastWords::Broken | LastWords::Refused) => all_sent,
-        None => link.client_ended && all_sent && conversation.is_answered(link) && link.to_server.is_empty(),
-    }
-}
-
-/// FNV-1a.
-fn digest(from: u64, bytes: &[u8]) -> u64 {
-    bytes.iter().fold(from ^ 0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }

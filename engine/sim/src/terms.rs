@@ -26,6 +26,8 @@ pub struct Terms {
     pub idle: Option<Duration>,
     /// Unsent replies that close a connection, in bytes.
     pub unsent_hard_bytes: Option<usize>,
+    /// Unsent replies that close it if they stay for a while, in bytes, and how long.
+    pub unsent_soft: Option<(usize, Duration)>,
     /// Unsent replies that pause it, in bytes.
     pub unsent_pause_bytes: usize,
     /// Longest value that is stored, in bytes.
@@ -36,6 +38,8 @@ pub struct Terms {
     pub policy: &'static str,
     /// `requirepass`.
     pub password: Option<&'static str>,
+    /// The server is stopped while clients are busy.
+    pub drains_busy: bool,
 }
 
 impl Terms {
@@ -48,11 +52,13 @@ impl Terms {
             clients_max: if rng.random_bool(0.1) { rng.random_range(1..=clients) } else { 1000 },
             idle: rng.random_bool(0.1).then(|| Duration::from_millis(rng.random_range(200..5_000))),
             unsent_hard_bytes: rng.random_bool(0.1).then(|| rng.random_range(10_000..2_000_000)),
+            unsent_soft: rng.random_bool(0.1).then(|| (rng.random_range(1_000..100_000), Duration::from_millis(500))),
             unsent_pause_bytes: pick(rng, &[100, 20_000, 1 << 20]),
             large_bytes_max: 200_000,
             memory_bytes: if is_tiny { MEMORY_TINY } else { MEMORY_GENEROUS },
             policy: if is_tiny { pick(rng, &["allkeys-s3fifo", "noeviction"]) } else { "allkeys-s3fifo" },
             password: rng.random_bool(0.1).then_some("correct horse"),
+            drains_busy: rng.random_bool(0.2),
         }
     }
 
@@ -66,6 +72,11 @@ impl Terms {
         self.memory_bytes == MEMORY_TINY
     }
 
+    /// True if a client that does not read is closed.
+    pub fn limits_output(&self) -> bool {
+        self.unsent_hard_bytes.is_some() || self.unsent_soft.is_some()
+    }
+
     /// What connections obey.
     pub fn connection_limits(&self) -> ConnectionLimits {
         ConnectionLimits {
@@ -73,8 +84,8 @@ impl Terms {
             idle: self.idle,
             unsent_pause_bytes: self.unsent_pause_bytes,
             unsent_hard_bytes: self.unsent_hard_bytes,
-            unsent_soft_bytes: None,
-            unsent_soft_time: Duration::ZERO,
+            unsent_soft_bytes: self.unsent_soft.map(|(bytes, _)| bytes),
+            unsent_soft_time: self.unsent_soft.map_or(Duration::ZERO, |(_, time)| time),
             protected_mode: true,
             password_set: self.password.is_some(),
             requests: Limits { large_bytes_max: self.large_bytes_max, ..Limits::default() },

@@ -47,6 +47,8 @@ pub struct Workload {
     /// Bytes that values are cut from.
     filler: Bytes,
     stocked: u32,
+    /// The database of the walk under way.
+    walk_db: u8,
     /// Longest value that is stored; longer ones are answered with OOM.
     large_bytes_max: usize,
 }
@@ -55,7 +57,7 @@ impl Workload {
     /// The workload of client number `client`.
     pub fn new(client: usize, filler: Bytes, large_bytes_max: usize) -> Workload {
         assert!(client <= CLIENTS_MAX, "at most the auditor beside the clients");
-        Workload { client, db: 0, serial: 0, filler, stocked: 0, large_bytes_max }
+        Workload { client, db: 0, serial: 0, filler, stocked: 0, walk_db: 0, large_bytes_max }
     }
 
     /// A new connection begins in database 0.
@@ -88,7 +90,7 @@ impl Workload {
             65..75 => self.several(rng, habits),
             75..85 => self.deadline_touch(rng),
             85..90 => match cursor {
-                Some(cursor) => Command::Scan(self.db, cursor, rng.random_range(1..20)),
+                Some(cursor) => self.scan(cursor, rng.random_range(1..20)),
                 None => Command::Size(self.db),
             },
             90..92 => pick(rng, &[Command::Keys as fn(u8) -> Command, Command::Size, Command::Keys])(self.db),
@@ -195,7 +197,7 @@ impl Workload {
         let book = |rng: &mut StdRng| rng.random_range(0..LIBRARY_KEYS);
         match (rng.random_range(0..10), cursor) {
             (0..2, _) => Command::Keys(own_db),
-            (2..5, Some(cursor)) => Command::Scan(own_db, cursor, rng.random_range(100..1500)),
+            (2..5, Some(cursor)) => self.scan(cursor, rng.random_range(100..1500)),
             (5, _) => Command::Size(own_db),
             (6, _) => Command::One(self.book(book(rng)), Touch::Delete),
             (7, _) => Command::Mset(vec![(self.book(book(rng)), self.short_value(rng))]),
@@ -205,6 +207,13 @@ impl Workload {
             }
             _ => Command::One(self.book(book(rng)), Touch::Get),
         }
+    }
+
+    /// The next step of the walk, or a new walk in another database.
+    fn scan(&mut self, cursor: u64, count: u32) -> Command {
+        let goes_on = self.walk_db == self.db;
+        self.walk_db = self.db;
+        Command::Scan(self.db, if goes_on { cursor } else { 0 }, count)
     }
 
     fn book(&self, number: u32) -> Key {

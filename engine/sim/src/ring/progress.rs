@@ -58,7 +58,10 @@ impl SimRing {
         match &mut incoming.kind {
             Kind::Accept if cancelled => self.complete_accept(token, Err(Errno::CANCELED), false),
             Kind::Accept => self.advance_accept(token, socket),
-            Kind::Recv if cancelled => self.complete_receive(token, Err(Errno::CANCELED), false),
+            Kind::Recv if cancelled => {
+                self.seen.receives_cancelled += 1;
+                self.complete_receive(token, Err(Errno::CANCELED), false);
+            }
             Kind::Recv => self.advance_receive(token, socket),
             Kind::RecvInto(into) => {
                 let into = std::mem::take(into);
@@ -70,12 +73,15 @@ impl SimRing {
     fn advance_accept(&mut self, token: Token, listener: Socket) {
         while self.network.is_waiting(listener) {
             if self.rng.random_bool(self.weather.accept_fails) {
+                self.seen.failed_accepts += 1;
                 let errno = pick(&mut self.rng, &[TOO_MANY_FILES, ABORTED]);
                 return self.complete_accept(token, Err(errno), false);
             }
-            let Some((id, socket)) = self.network.accept(listener) else { return };
+            let Some((id, socket)) = self.network.accept(listener, self.time.us()) else { return };
             trace::line(|| format!("link {} accepted as {socket:?}", id.0));
+            self.seen.peers_gone += u64::from(self.network.link(id).client_reset);
             let more = !self.rng.random_bool(self.weather.accept_ends);
+            self.seen.accepts_ended += u64::from(!more);
             self.complete_accept(token, Ok(socket), more);
             if !more || self.rng.random_bool(0.5) {
                 return;
@@ -92,6 +98,7 @@ impl SimRing {
         let id = self.network.of_socket(socket).expect("a socket with a receive in flight is open");
         loop {
             if self.rng.random_bool(self.weather.receive_interrupted) {
+                self.seen.receives_interrupted += 1;
                 let errno = pick(&mut self.rng, &[Errno::INTERRUPTED, Errno::AGAIN]);
                 return self.complete_receive(token, Err(errno), false);
             }
@@ -104,12 +111,15 @@ impl SimRing {
                 return;
             }
             if self.pool.is_empty() || self.rng.random_bool(self.weather.shortage) {
+                self.seen.buffer_shortages += 1;
                 return self.complete_receive(token, Err(Errno::NO_BUFFERS), false);
             }
             let count = self.piece(id, self.pool.buffer_bytes());
             let chunk = self.pool.fill(self.network.link_mut(id).to_server.drain(..count));
             self.network.moves += 1;
             let more = !self.rng.random_bool(self.weather.receive_ends);
+            self.seen.receives_ended += u64::from(!more);
+            self.seen.bytes_beat_cancel += u64::from(self.is_cancelled(token));
             self.complete_receive(token, Ok(Some(chunk)), more);
             if !more || !self.rng.random_bool(self.weather.another_piece) {
                 return;
@@ -134,6 +144,7 @@ impl SimRing {
             let count = self.piece(id, into.capacity() - into.len());
             let bytes: Vec<u8> = self.network.link_mut(id).to_server.drain(..count).collect();
             into.extend_from_slice(&bytes);
+            self.seen.partial_fills += u64::from(into.len() < into.capacity());
             self.network.moves += 1;
             Some(Ok(count))
         };
@@ -149,6 +160,11 @@ impl SimRing {
         }
     }
 
+    fn is_cancelled(&self, token: Token) -> bool {
+        let flight = self.flights.get(&super::key(token));
+        flight.and_then(|flight| flight.incoming.as_ref()).is_some_and(|incoming| incoming.cancelled)
+    }
+
     /// How many of the link's waiting bytes come in one piece.
     fn piece(&mut self, id: LinkId, room: usize) -> usize {
         let most = self.network.link(id).to_server.len().min(room);
@@ -161,6 +177,7 @@ impl SimRing {
         if link.client_reset && !link.reset_reported && !link.server_ended {
             link.reset_reported = true;
             self.network.moves += 1;
+            self.seen.resets_received += 1;
             return Some(Err(pick(&mut self.rng, &[Errno::CONNECTION_RESET, TIMED_OUT])));
         }
         (link.client_reset || link.client_ended || link.server_ended).then_some(Ok(()))
@@ -178,8 +195,10 @@ impl SimRing {
         let link = self.network.link_mut(id);
         let moved = sending.out.sent - sending.from;
         let gone = link.client_reset || link.server_ended;
+        self.seen.stalled_sends += u64::from(link.room() == 0);
         if gone && (moved == 0 || self.rng.random_bool(0.5)) {
             let first_news = link.client_reset && !std::mem::replace(&mut link.reset_reported, true);
+            self.seen.failed_sends += 1;
             let errno = if first_news { Errno::CONNECTION_RESET } else { Errno::BROKEN_PIPE };
             return self.complete_send(token, Err(errno));
         }
@@ -208,7 +227,9 @@ impl SimRing {
         let moved = moved + count;
         let whole = sending.out.sent == sending.out.len();
         self.network.moves += u64::from(count > 0);
-        if whole || (moved > 0 && self.rng.random_bool(self.weather.short_send)) {
+        let is_short = !whole && moved > 0 && self.rng.random_bool(self.weather.short_send);
+        self.seen.short_sends += u64::from(is_short);
+        if whole || is_short {
             self.complete_send(token, Ok(moved));
         }
     }
@@ -226,6 +247,7 @@ impl SimRing {
         if self.gone.is_empty() || !self.rng.random_bool(self.weather.stale) {
             return;
         }
+        self.seen.stale_completions += 1;
         let token = self.gone[self.rng.random_range(0..self.gone.len())];
         let event = match self.rng.random_range(0..3) {
             0 if !self.pool.is_empty() => {

@@ -1,0 +1,110 @@
+//! Sightings: how often the rare things happened.
+//!
+//! A simulator that never starves its server of buffers proves nothing about buffers, so the tests ask for every line of
+//! this table to be above zero over the seeds that they run.
+
+use server::node::Counters;
+
+use crate::command::Command;
+use crate::reply::Reply;
+
+macro_rules! sightings {
+    ($($(#[doc = $doc:literal])+ $name:ident,)*) => {
+        /// How often each thing was seen.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Sightings { $($(#[doc = $doc])+ pub $name: u64,)* }
+
+        impl Sightings {
+            /// The table.
+            pub fn table(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($name), self.$name)),*]
+            }
+        }
+
+        impl std::ops::AddAssign for Sightings {
+            fn add_assign(&mut self, other: Sightings) {
+                $(self.$name += other.$name;)*
+            }
+        }
+    };
+}
+
+sightings! {
+    /// Receives that found no buffer.
+    buffer_shortages,
+    /// Multishot receives that ended without an error.
+    receives_ended,
+    /// Receives that were interrupted.
+    receives_interrupted,
+    /// Receives straight into a large value.
+    direct_receives,
+    /// Of these, those that filled only a part.
+    partial_fills,
+    /// Receives that were cancelled.
+    receives_cancelled,
+    /// Bytes that arrived although the receive was being cancelled.
+    bytes_beat_cancel,
+    /// Sends that ended short.
+    short_sends,
+    /// Sends that found no room with the peer.
+    stalled_sends,
+    /// Sends that failed.
+    failed_sends,
+    /// Resets that a receive reported.
+    resets_received,
+    /// Clients that ended their direction.
+    half_closes,
+    /// Accepts that failed.
+    failed_accepts,
+    /// Multishot accepts that ended without an error.
+    accepts_ended,
+    /// Accepted clients that were gone already.
+    peers_gone,
+    /// Stale completions.
+    stale_completions,
+    /// Closes that left the client's bytes unread.
+    closes_with_unread_bytes,
+    /// Clients that were refused.
+    refusals,
+    /// Protocol errors.
+    protocol_errors,
+    /// Clients that were closed because they did not read.
+    output_limit_closes,
+    /// Clients that were paused because they did not read.
+    output_pauses,
+    /// Clients that were silent for too long.
+    idle_closes,
+    /// Commands whose connection died with them, executed or not.
+    unanswered_commands,
+    /// Writes that were refused for want of memory.
+    writes_refused,
+    /// Values that were too large to be stored.
+    values_too_large,
+    /// Commands that took several ticks.
+    long_commands,
+    /// Drains while clients were busy.
+    busy_drains,
+}
+
+impl Sightings {
+    /// Adds what the server has counted.
+    pub fn add_counters(&mut self, counters: &Counters) {
+        self.refusals += counters.connections_refused;
+        self.protocol_errors += counters.protocol_errors;
+        self.output_limit_closes += counters.output_limit_closes;
+        self.output_pauses += counters.output_pauses;
+        self.idle_closes += counters.idle_closes;
+    }
+
+    /// Notes an answer.
+    pub fn note(&mut self, command: &Command, reply: &Reply) {
+        let Reply::Error(text) = reply else { return };
+        if !text.starts_with(b"OOM ") {
+            return;
+        }
+        match command {
+            Command::Wrong(..) => self.values_too_large += 1,
+            _ => self.writes_refused += 1,
+        }
+    }
+}
