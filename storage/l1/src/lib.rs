@@ -32,6 +32,8 @@ mod memory;
 pub mod raw;
 mod reclaim;
 mod store;
+#[cfg(test)]
+mod tests;
 mod wheel;
 
 pub use eviction::Policy;

@@ -120,6 +120,13 @@ impl Log {
         self.chains[chain.index()].oldest()
     }
 
+    /// The open segment of a chain, if what lives there fits into the survivor segment that is open beside it.
+    pub(crate) fn mergeable(&self, chain: ChainId, segment_bytes: usize) -> Option<SegmentNumber> {
+        let [Some(open), Some(survivor)] = self.chains[chain.index()].currents() else { return None };
+        let needed = self.segment(survivor).write_offset + self.segment(open).live_bytes;
+        (needed as usize <= segment_bytes).then_some(open)
+    }
+
     /// Makes room for a record at the young end of a stream. Its bytes must be written at once. `None`: no segment.
     #[inline]
     pub(crate) fn append(

@@ -11,6 +11,9 @@ use std::sync::Arc;
 
 use memmap2::{Advice, MmapMut, MmapOptions, UncheckedAdvice};
 
+/// Largest page of the supported processors; mappings begin at a page boundary.
+const PAGE_BYTES_MAX: usize = 64 * 1024;
+
 /// The mapping. Shared by the arena and its segments, which only use it to stay alive and to give pages back.
 struct Mapping {
     map: MmapMut,
@@ -84,8 +87,13 @@ impl SegmentMemory {
     /// Gives the pages back to the operating system. The bytes read as zero afterwards.
     pub fn discard(&mut self) {
         let offset = self.address() - self.mapping.map.as_ptr() as usize;
+        if !offset.is_multiple_of(PAGE_BYTES_MAX) || !self.bytes.is_multiple_of(PAGE_BYTES_MAX) {
+            // The kernel would take whole pages, and so bytes of others.
+            return self.fill(0);
+        }
         // SAFETY: the range is inside the mapping and exclusive to `self`, which is borrowed mutably: nobody holds a
-        // reference to bytes that turn to zero. The mapping is private and anonymous, so zero is what they turn to.
+        // reference to bytes that turn to zero. It begins and ends at page boundaries, checked above, so it is not
+        // extended. The mapping is private and anonymous, so zero is what the bytes turn to.
         let result = unsafe { self.mapping.map.unchecked_advise_range(UncheckedAdvice::DontNeed, offset, self.bytes) };
         debug_assert!(result.is_ok(), "MADV_DONTNEED on an unlocked private mapping does not fail");
     }
@@ -132,15 +140,21 @@ mod tests {
 
     #[test]
     fn discarded_segment_reads_as_zero_and_can_be_written_again() {
-        let mut arena = Arena::new(2 * 65536, 65536).unwrap();
+        for segment_bytes in [2048, 65536] {
+            check_discard(segment_bytes);
+        }
+    }
+
+    fn check_discard(segment_bytes: usize) {
+        let mut arena = Arena::new(2 * segment_bytes, segment_bytes).unwrap();
         let (mut first, mut second) = (arena.carve().unwrap(), arena.carve().unwrap());
         first.fill(7);
         second.fill(9);
         first.discard();
         assert!(first.iter().all(|byte| *byte == 0));
         assert!(second.iter().all(|byte| *byte == 9));
-        first[65535] = 1;
-        assert_eq!(first[65535], 1);
+        first[segment_bytes - 1] = 1;
+        assert_eq!(first[segment_bytes - 1], 1);
     }
 
     #[test]

@@ -9,7 +9,7 @@
 //! - A victim has at least [`DEAD_DIVISOR`]-th of dead bytes: fuller segments are not worth copying, the memory is full.
 
 use super::{Victim, Walk};
-use crate::log::{SegmentNumber, State, Stream};
+use crate::log::{ChainId, State, Stream};
 use crate::memory::Memory;
 use crate::store::{Find, Store};
 
@@ -44,22 +44,18 @@ pub(super) fn segment<S: AsMut<Store>>(memory: &mut Memory, stores: &mut [S]) ->
     !victim.walk.is_current(stores[victim.walk.store].as_mut())
 }
 
-/// Seals an open segment with much unused room so that it can be compacted: when memory is so small that open segments
-/// use it up. False if there is none.
-pub(super) fn open_segment<S: AsMut<Store>>(memory: &mut Memory, stores: &mut [S]) -> bool {
-    let half = memory.segment_bytes() / 2;
+/// Merges the two segments of a chain that take appends, if they fit in one: the last resort when memory is so small
+/// that open segments use it up. False if no chain has such a pair.
+pub(super) fn open_segments<S: AsMut<Store>>(memory: &mut Memory, stores: &mut [S]) -> bool {
     for (index, store) in stores.iter_mut().enumerate() {
         let log = &mut store.as_mut().log;
-        let is_wasteful = |number: &SegmentNumber| {
-            let segment = log.segment(*number);
-            segment.state == State::Open && (segment.live_bytes as usize) < half
+        let Some(open) = ChainId::ALL.into_iter().find_map(|chain| log.mergeable(chain, memory.segment_bytes())) else {
+            continue;
         };
-        let Some(number) = log.numbers().find(is_wasteful) else { continue };
-        let serial = log.segment(number).serial;
-        if log.seal(memory, number) {
-            let mut walk = Walk { store: index, segment: number, serial, unit: 0 };
+        let serial = log.segment(open).serial;
+        if log.seal(memory, open) {
+            let mut walk = Walk { store: index, segment: open, serial, unit: 0 };
             while advance(memory, stores, &mut walk).is_some() {}
-            return !walk.is_current(stores[index].as_mut());
         }
         return true;
     }

@@ -121,7 +121,7 @@ fn catch_up<S: AsMut<Store>>(
         let done = sweep(memory, stores)
             || compact::segment(memory, stores)
             || evict::step(memory, stores, departed)
-            || compact::open_segment(memory, stores);
+            || compact::open_segments(memory, stores);
         if !done {
             return;
         }

@@ -15,7 +15,7 @@ use item::Keyspace;
 
 use super::Store;
 use super::heap::{Heap, PAGE_VALUES};
-use crate::index::SlotIndex;
+use crate::index::{KeyspaceIndex, SlotIndex};
 use crate::log::{ChainId, Location};
 use crate::memory::Memory;
 use crate::wheel::Wheel;
@@ -37,26 +37,22 @@ pub(super) struct RetiredIndex {
     /// Segments with a higher serial hold nothing of it; 0 once all are gone.
     serial: u64,
     /// Bytes still charged.
-    bytes: usize,
+    pub(super) bytes: usize,
 }
 
 impl Store {
     /// Removes all items of a keyspace. They are gone at once; their memory comes back with `maintain` and `make_room`.
     pub fn clear(&mut self, memory: &mut Memory, keyspace: Keyspace) {
         let number = usize::from(keyspace.0);
-        let Some(index) = self.keyspaces.get_mut(number).filter(|index| index.len > 0) else { return };
-        let old = std::mem::take(index);
-        self.retired.push(Retired::Index(RetiredIndex {
-            slots: old.slots,
-            next: 0,
-            serial: memory.last_serial(),
-            bytes: old.bytes,
-        }));
-        self.keyspaces[number].cleared_serial = memory.last_serial();
-        if self.is_empty() {
-            self.release_everything(memory);
-        } else {
+        if let Some(index) = self.keyspaces.get_mut(number).filter(|index| index.len > 0) {
+            let serial = memory.last_serial();
+            let old = std::mem::replace(index, KeyspaceIndex { cleared_serial: serial, ..KeyspaceIndex::default() });
+            let retired = RetiredIndex { slots: old.slots, next: 0, serial, bytes: old.bytes };
+            self.retired.push(Retired::Index(retired));
             self.log.seal_all(memory);
+        }
+        if self.is_empty() && self.log.number_bound() > 0 {
+            self.release_everything(memory);
         }
     }
 

@@ -17,6 +17,8 @@
 mod clear;
 mod expiry;
 pub(crate) mod heap;
+#[cfg(test)]
+mod inspect;
 mod lag;
 mod moves;
 mod scan;
@@ -161,7 +163,7 @@ pub struct Departure<'a> {
 /// One shard's items in memory.
 pub struct Store {
     slots: Range<u16>,
-    slot_of: fn(&[u8]) -> u16,
+    pub(crate) slot_of: fn(&[u8]) -> u16,
     pub(crate) log: Log,
     heap: Heap,
     /// What the heap values are charged, by chain.
@@ -173,6 +175,12 @@ pub struct Store {
     purge_at: usize,
     retired: Vec<Retired>,
     lag: LagHistogram,
+}
+
+impl AsMut<Store> for Store {
+    fn as_mut(&mut self) -> &mut Store {
+        self
+    }
 }
 
 impl Store {

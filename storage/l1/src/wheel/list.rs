@@ -68,6 +68,12 @@ impl List {
         Some((alarm, is_used_up))
     }
 
+    #[cfg(test)]
+    pub(super) fn iter(&self) -> impl Iterator<Item = u64> + '_ {
+        let chunks = std::iter::successors(self.head.as_deref(), |chunk| chunk.next.as_deref());
+        chunks.flat_map(|chunk| chunk.alarms[..chunk.len as usize].iter().copied())
+    }
+
     /// Frees up to `count_max` chunks with what is in them; returns how many.
     pub(super) fn drop_chunks(&mut self, count_max: usize) -> usize {
         for dropped in 0..count_max {

@@ -259,6 +259,14 @@ impl Wheel {
         left == 0
     }
 
+    /// Every alarm.
+    #[cfg(test)]
+    pub(crate) fn alarms(&self) -> Vec<Alarm> {
+        let lists = self.lists.iter().flat_map(|lists| lists.near.iter().chain(lists.upper.iter().flatten()));
+        let all = lists.chain([&self.beyond, &self.beyond_due, &self.purging]);
+        all.flat_map(List::iter).map(Alarm).collect()
+    }
+
     fn push(&mut self, spot: Spot, alarm: Alarm) {
         let lists = self.lists.get_or_insert_with(Lists::new);
         let is_new_chunk = match spot {

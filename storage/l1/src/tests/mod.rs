@@ -1,0 +1,9 @@
+//! Tests of the whole tier: stores, memory and reclaim together.
+
+mod audit;
+mod clearing;
+mod expiring;
+mod model;
+mod policies;
+mod rig;
+mod scanning;
