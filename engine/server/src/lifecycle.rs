@@ -130,6 +130,8 @@ pub fn enforce_time_limits<R: Ring>(node: &mut Node, ring: &mut R, index: u32) {
     if connection.state == State::Closing {
         return;
     }
+    node.observe(index);
+    let Some(connection) = node.connections.at(index) else { return };
     if idle.is_some_and(|idle| u128::from(now_us - connection.active_us) > idle.as_micros()) {
         node.counters.idle_closes += 1;
         begin_close(ring, connection);

@@ -9,12 +9,12 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use cache::{Cache, ClientIndex, Now};
+use cache::{Cache, ClientIndex, Now, Wire};
 use protocol::ArgBuffer;
 use protocol::resp::Limits;
 
 use crate::batch::BatchStorage;
-use crate::connection::State;
+use crate::connection::{Connection, State};
 use crate::connections::Connections;
 
 /// Settings that connections obey. Sizes in bytes.
@@ -172,6 +172,22 @@ impl Node {
         let held = connection.held_bytes();
         self.charged_bytes = self.charged_bytes - connection.charged_bytes + held;
         connection.charged_bytes = held;
+    }
+
+    /// Brings up to date what CLIENT LIST tells of a connection's buffers, and what they are charged.
+    pub fn observe(&mut self, index: u32) {
+        self.recharge(index);
+        let Some(connection) = self.connections.at(index) else { return };
+        let Some(client) = connection.client else { return };
+        let wire = Wire {
+            query_bytes: connection.assembler.held_bytes() + connection.backlog.len(),
+            query_free_bytes: connection.backlog.capacity() - connection.backlog.len(),
+            output_bytes: connection.unsent_bytes(),
+            output_values: 0,
+            output_value_bytes: 0,
+            total_bytes: size_of::<Connection>() + connection.charged_bytes,
+        };
+        self.cache.session_mut(client).wire = wire;
     }
 
     /// Ends what a connection may still do: once its replies are out, it is closed.

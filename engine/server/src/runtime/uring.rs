@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use cache::{Cache, CacheOptions};
 use signal_hook::consts::{SIGINT, SIGTERM};
-use uring::{KernelRing, Setup, Wait};
+use uring::{Features, KernelRing, Setup, Wait};
 
 use crate::clock::{Clock, HostClock};
 use crate::idle::Spinner;
@@ -142,11 +142,27 @@ fn run_core(
     };
     print!("{block}");
     let _ = io::Write::flush(&mut io::stdout());
+    warn_of_kernel(ring.features(), &shown);
+    log_approximation(&shown);
     let Listening { listeners, unix } = listening;
     let mut reactor = Reactor::new(ring, clock, node, listeners);
     let ended = serve(&mut reactor, &live, figures, stop);
     drop(unix);
     ended
+}
+
+/// Says once how a policy of Redis is done here, where that is not what its name says.
+fn log_approximation(settings: &Settings) {
+    let policy = settings.maxmemory_policy;
+    if let Some(how) = policy.approximation() {
+        tracing::info!("maxmemory-policy {} is approximated: {how}", policy.name());
+    }
+}
+
+fn warn_of_kernel(features: &Features, settings: &Settings) {
+    if !features.unix_end_of_stream && settings.unixsocket.is_some() && settings.timeout.is_zero() {
+        tracing::warn!("this kernel may miss that a unix socket's client has gone; set timeout, or use a newer kernel");
+    }
 }
 
 /// Ticks until the drain is complete.
@@ -157,6 +173,7 @@ fn serve(
     stop: &AtomicBool,
 ) -> Result<(), String> {
     let mut spinner = Spinner::new(live.settings().spin_us);
+    let mut policy = live.settings().maxmemory_policy;
     let (mut wait, mut housekept_us, mut preemptions, mut revision) = (Wait::No, 0, 0, live.revision());
     loop {
         let progress = reactor.tick(wait).map_err(|error| format!("the kernel's ring failed: {error}"))?;
@@ -173,6 +190,10 @@ fn serve(
             let settings = live.settings();
             reactor.node().limits = start::connection_limits(&settings);
             spinner.set_max(settings.spin_us);
+            if settings.maxmemory_policy != policy {
+                policy = settings.maxmemory_policy;
+                log_approximation(&settings);
+            }
         }
         let now_us = reactor.node().now.mono_us;
         if now_us - housekept_us >= HOUSEKEEPING_US {

@@ -23,7 +23,7 @@ fn a_client_library_reads_what_it_wrote() {
     assert_eq!(both, [1, 2]);
     let removed: i64 = client.del(&["a", "b", "c"]).unwrap();
     assert_eq!(removed, 2);
-    let _: () = client.set_ex("soon", "x", 100).unwrap();
+    let _: () = redis::cmd("SET").arg("soon").arg("x").arg("EX").arg(100).query(&mut client).unwrap();
     let ttl: i64 = client.ttl("soon").unwrap();
     assert!((99..=100).contains(&ttl), "{ttl}");
 }
