@@ -1,7 +1,9 @@
-//! What a command costs in a warm cache, in nanoseconds: `cargo bench -p pinion-cache --bench commands -- [million keys] [command]`.
+//! What a command costs in a warm cache, in nanoseconds.
 //!
-//! Requests are parsed already and go through the stages in batches of 32, as the server does it. The keys are random, so
-//! with more of them than the CPU caches hold, the misses that prefetching hides are in the figures.
+//! `cargo bench -p pinion-cache --bench commands -- [million keys] [command]`
+//!
+//! Requests are parsed already and go through the stages in batches of 32, as the server does it. The keys are random,
+//! so with more of them than the CPU caches hold, the misses that prefetching hides are in the figures.
 
 #![allow(clippy::disallowed_methods, reason = "a bench reads the clock")]
 

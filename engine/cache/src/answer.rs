@@ -1,6 +1,7 @@
 //! How a command ends: with a reply it has written, with a refusal, or with more to do.
 //!
-//! Invariant: every error reply is a `Refusal`, so errors are counted in one place and a half-written reply is withdrawn.
+//! Invariant: every error reply is a `Refusal`, so errors are counted in one place and a half-written reply is
+//! withdrawn.
 
 use std::borrow::Cow;
 

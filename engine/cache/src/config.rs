@@ -1,7 +1,7 @@
 //! Settings: what commands see of them, and those that the cache itself obeys.
 //!
-//! The server's settings struct implements `Config`; values cross this seam as the text that CONFIG GET prints. Only CONFIG
-//! and start-up come here: what the data path needs is parsed once into `InForce`.
+//! The server's settings struct implements `Config`; values cross this seam as the text that CONFIG GET prints. Only
+//! CONFIG and start-up come here: what the data path needs is parsed once into `InForce`.
 
 use l1::Policy;
 
@@ -10,7 +10,8 @@ pub trait Config {
     /// The names of all settings, lower case.
     fn names(&self) -> &[&'static str];
 
-    /// A setting as CONFIG GET prints it: sizes in bytes as a plain number, booleans as `yes` or `no`. `None`: no such name.
+    /// A setting as CONFIG GET prints it: sizes in bytes as a plain number, booleans as `yes` or `no`. `None`: no such
+    /// name.
     fn get(&self, name: &str) -> Option<String>;
 
     /// Changes all `pairs` or none. The names exist and differ from each other. The error is the whole text behind `-`,

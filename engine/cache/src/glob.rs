@@ -2,8 +2,8 @@
 //!
 //! A class that is never closed ends with the pattern; a range may be written backwards.
 //!
-//! Invariant: time is at most pattern length times text length. Only the last `*` is ever retried, which suffices because
-//! every other element matches exactly one byte.
+//! Invariant: time is at most pattern length times text length. Only the last `*` is ever retried, which suffices
+//! because every other element matches exactly one byte.
 
 /// Whether letters match their other case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

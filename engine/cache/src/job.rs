@@ -4,7 +4,8 @@
 //! - A slice visits at most `SLICE_KEYS` keys and what SCAN visits beside them.
 //! - Nothing of the reply is written before the job is done, since an array begins with its length.
 //!
-//! What other clients change meanwhile may be seen or not, as with SCAN; keys that exist from beginning to end are found.
+//! What other clients change meanwhile may be seen or not, as with SCAN; keys that exist from beginning to end are
+//! found.
 
 use item::Keyspace;
 use protocol::{Reply, Version};

@@ -1,7 +1,7 @@
 //! pinion-cache: what commands mean.
 //!
-//! One `Cache` is everything that one core knows: shards with their items, sessions, settings in force, statistics. Requests
-//! come in parsed, replies go out encoded; time, seed and settings are arguments.
+//! One `Cache` is everything that one core knows: shards with their items, sessions, settings in force, statistics.
+//! Requests come in parsed, replies go out encoded; time, seed and settings are arguments.
 //!
 //! Invariants
 //! - Sans-I/O: no ring, thread, file or clock is known here.

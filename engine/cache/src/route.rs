@@ -64,8 +64,9 @@ fn crc16(bytes: &[u8]) -> (u16, bool) {
     (crc, has_brace)
 }
 
-/// CRC16 of a block. Leading zeros do not change this CRC (its initial value is 0), so a short key is padded on the left
-/// to one block, whose 16 table look-ups are independent of each other. Byte by byte each look-up waits for the last.
+/// CRC16 of a block. Leading zeros do not change this CRC (its initial value is 0), so a short key is padded on the
+/// left to one block, whose 16 table look-ups are independent of each other. Byte by byte each look-up waits for the
+/// last.
 #[inline]
 fn crc16_of_block(block: u128) -> u16 {
     let tables = CRC.table();

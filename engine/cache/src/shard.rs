@@ -1,8 +1,9 @@
 //! Shard: a fixed range of slots with its items, and the one door for every change to them.
 //!
 //! Invariants
-//! - Nothing changes an item except `Shard::commit` and the store's own departures (expiry, eviction), and both bump the
-//!   sequence number of the item's slot. So two equal readings mean that nothing in the slot has changed in between.
+//! - Nothing changes an item except `Shard::commit` and the store's own departures (expiry, eviction), and both bump
+//!   the sequence number of the item's slot. So two equal readings mean that nothing in the slot has changed in
+//!   between.
 //! - A change that is refused bumps nothing and leaves the old value.
 //!
 //! `commit` and `departed` are the places that later feed WATCH, client tracking, notifications, L2's

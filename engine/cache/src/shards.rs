@@ -92,14 +92,15 @@ impl Shards {
             Change::Remove { .. } => 0,
         };
         if grown_bytes > 0 {
-            self.make_room(grown_bytes, statistics);
+            // Whether there is room for the change the store tells better: it may need none.
+            let _ = self.make_room(grown_bytes, statistics);
         }
         let shard = self.index_of(change.key().place.slot);
         self.shards[shard].commit(&mut self.memory, change)
     }
 
-    /// Visits about `count` keys of a keyspace from `cursor` on, and answers where to go on; 0 is the start and the end.
-    /// Passes as many empty slots as it takes: at most all of them, some tens of nanoseconds each.
+    /// Visits about `count` keys of a keyspace from `cursor` on, and answers where to go on; 0 is the start and the
+    /// end. Passes as many empty slots as it takes: at most all of them, some tens of nanoseconds each.
     pub fn scan(&self, keyspace: Keyspace, cursor: u64, count: usize, now_ms: u64, mut each: impl FnMut(&[u8])) -> u64 {
         let slot = u16::try_from(cursor >> CURSOR_SLOT_SHIFT).ok().filter(|&slot| slot < SLOT_COUNT);
         let Some(mut index) = slot.map(|slot| self.index_of(slot)) else { return 0 };
@@ -152,7 +153,8 @@ impl Shards {
                 });
         }
         self.note_departures(statistics);
-        self.make_room(0, statistics);
+        // Upkeep asks for no room, so there is nothing to refuse.
+        let _ = self.make_room(0, statistics);
         more
     }
 
@@ -178,17 +180,18 @@ impl Shards {
         lag
     }
 
-    /// Does the share of reclaim that a change of `grown_bytes` owes, or upkeep's if that is 0.
+    /// Does the share of reclaim that changes of `grown_bytes` owe, or upkeep's if that is 0. Fails if the policy in
+    /// force cannot make room for them.
     #[inline]
-    fn make_room(&mut self, grown_bytes: usize, statistics: &mut Statistics) {
+    pub fn make_room(&mut self, grown_bytes: usize, statistics: &mut Statistics) -> Result<(), NoRoom> {
         let departed = &mut self.departed;
-        // Whether there is room for the change the store tells better: it may need none.
-        let _ = l1::make_room(&mut self.memory, &mut self.shards, grown_bytes, |shard, departure| {
+        let has_room = l1::make_room(&mut self.memory, &mut self.shards, grown_bytes, |shard, departure| {
             departed.push(Departed::new(shard, &departure));
         });
         if !self.departed.is_empty() {
             self.note_departures(statistics);
         }
+        has_room
     }
 
     #[cold]
@@ -309,6 +312,8 @@ mod tests {
         rig.check(&[("GET key:0", &value), ("DBSIZE", &format!(":{stored}"))]);
         rig.check(&[(&format!("SET key:0 {}", "w".repeat(25_000)), OUT_OF_MEMORY), ("GET key:0", &value)]);
         rig.check(&[(&format!("APPEND key:0 {}", "w".repeat(15_000)), OUT_OF_MEMORY), ("GET key:0", &value)]);
+        let pairs: String = (0..10).map(|i| format!(" new:{i} {}", "w".repeat(5_000))).collect();
+        rig.check(&[(&format!("MSET{pairs}"), OUT_OF_MEMORY), ("DBSIZE", &format!(":{stored}"))]);
         for i in 0..100 {
             rig.check(&[(&format!("DEL key:{i}"), ":1")]);
         }
@@ -333,6 +338,7 @@ mod tests {
         let huge = "x".repeat(rig.cache.value_bytes_max() + 1);
         rig.check(&[("SET k old", "+OK"), (&format!("SET k {huge}"), OUT_OF_MEMORY), ("GET k", "'old'")]);
         rig.check(&[(&format!("APPEND k {huge}"), OUT_OF_MEMORY), ("GET k", "'old'")]);
+        rig.check(&[(&format!("MSET k new other {huge}"), OUT_OF_MEMORY), ("GET k", "'old'")]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Spec: what the table knows about a command besides its function.
 //!
-//! One `Spec` gives the arity error, the key routing and everything that COMMAND prints. Names, flags and categories are
-//! Redis's, so that client libraries draw the same conclusions.
+//! One `Spec` gives the arity error, the key routing and everything that COMMAND prints. Names, flags and categories
+//! are Redis's, so that client libraries draw the same conclusions.
 
 /// One command, or one subcommand of a container (then the name is `container|sub`).
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +69,8 @@ impl Spec {
     }
 }
 
-/// Which arguments are keys: every `step`th from `first` to `last`, where -1 is the last argument. None if `first` is 0.
+/// Which arguments are keys: every `step`th from `first` to `last`, where -1 is the last argument. None if `first` is
+/// 0.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Keys {
     pub first: i32,

@@ -15,8 +15,8 @@ thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
 }
 
-// SAFETY: every call is forwarded unchanged to the system's allocator, which upholds the contract; counting touches only
-// a thread-local integer without destructor.
+// SAFETY: every call is forwarded unchanged to the system's allocator, which upholds the contract; counting touches
+// only a thread-local integer without destructor.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);

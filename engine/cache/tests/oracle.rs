@@ -79,6 +79,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (1u64..3000).prop_map(SetDeadline::Px),
         1 => (1u64..6000).prop_map(|after| SetDeadline::Pxat(START_MS - 1000 + after)),
     ];
+    let amount = prop_oneof![-5i64..5, Just(i64::MAX), Just(i64::MIN)];
     let keys = || prop::collection::vec(key(), 1..20);
     let condition = prop_oneof![3 => Just(""), 1 => Just(" NX"), 1 => Just(" XX")];
     let expire_condition =
@@ -90,12 +91,13 @@ fn step() -> impl Strategy<Value = Step> {
         8 => (key(), value(), deadline, condition, any::<bool>())
             .prop_map(|(key, value, deadline, condition, get)| Step::Set { key, value, deadline, condition, get }),
         3 => (key(), value()).prop_map(|(key, value)| Step::Append { key, value }),
-        3 => (key(), prop_oneof![-5i64..5, Just(i64::MAX), Just(i64::MIN)]).prop_map(|(key, amount)| Step::Add { key, amount }),
+        3 => (key(), amount).prop_map(|(key, amount)| Step::Add { key, amount }),
         2 => keys().prop_map(|keys| Step::Del { keys }),
         1 => keys().prop_map(|keys| Step::Exists { keys }),
         2 => prop::collection::vec((key(), value()), 1..20).prop_map(|pairs| Step::Mset { pairs }),
         2 => keys().prop_map(|keys| Step::Mget { keys }),
-        4 => (key(), -100i64..3000, expire_condition).prop_map(|(key, ms, condition)| Step::Expire { key, ms, condition }),
+        4 => (key(), -100i64..3000, expire_condition)
+            .prop_map(|(key, ms, condition)| Step::Expire { key, ms, condition }),
         1 => key().prop_map(|key| Step::Persist { key }),
         2 => key().prop_map(|key| Step::Pttl { key }),
         1 => key().prop_map(|key| Step::Strlen { key }),

@@ -229,12 +229,13 @@ mod tests {
             (
                 "COMMAND INFO MSET",
                 "[['mset' :-3 [+write +denyoom] :1 :-1 :2 [+@write +@string +@slow] ['request_policy:multi_shard' \
-                 'response_policy:all_succeeded'] [['flags' [+OW +update] 'begin_search' ['type' 'index' 'spec' ['index' \
-                 :1]] 'find_keys' ['type' 'range' 'spec' ['lastkey' :-1 'keystep' :2 'limit' :0]]]] []]]",
+                 'response_policy:all_succeeded'] [['flags' [+OW +update] 'begin_search' ['type' 'index' 'spec' \
+                 ['index' :1]] 'find_keys' ['type' 'range' 'spec' ['lastkey' :-1 'keystep' :2 'limit' :0]]]] []]]",
             ),
             (
                 "COMMAND DOCS get nothing",
-                "['get' ['summary' 'Answers the value of a key.' 'since' '1.0.0' 'group' 'string' 'complexity' 'O(1)']]",
+                "['get' ['summary' 'Answers the value of a key.' 'since' '1.0.0' 'group' 'string' \
+                 'complexity' 'O(1)']]",
             ),
             ("COMMAND LIST FILTERBY PATTERN *incr*", "['incr' 'incrby']"),
             ("COMMAND LIST FILTERBY PATTERN config|*t", "['config|get' 'config|set' 'config|resetstat']"),

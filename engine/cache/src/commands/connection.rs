@@ -141,8 +141,9 @@ pub(crate) fn hello(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) ->
     let session = cache.clients.get_mut(call.client);
     if needs_password && !session.is_authenticated() {
         return Err(Refusal::text(
-            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> \
-             <pass> option can be used to authenticate the client and select the RESP protocol version at the same time",
+            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH \
+             <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the \
+             same time",
         ));
     }
     if let Some(name) = greeting.name {

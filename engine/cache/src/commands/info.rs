@@ -1,7 +1,7 @@
 //! INFO: the state of the server in Redis's sections and field names.
 //!
-//! Fields that monitoring tools read are there even where Pinion has no such thing (no persistence, no replicas); then they
-//! say what a Redis without it says.
+//! Fields that monitoring tools read are there even where Pinion has no such thing (no persistence, no replicas); then
+//! they say what a Redis without it says.
 
 use std::fmt::{self, Write};
 
@@ -201,18 +201,16 @@ fn cpu(cache: &Cache, text: &mut String) -> fmt::Result {
     Ok(())
 }
 
-/// Times are not measured: a clock read per command would cost more than most commands. The fields are there for parsers.
+/// Times are not measured: a clock read per command would cost more than most commands. The fields are there for
+/// parsers.
 fn commandstats(cache: &Cache, text: &mut String) -> fmt::Result {
     let statistics = &cache.statistics;
     for command in Command::all() {
         let i = command.index();
         let (calls, rejected, failed) = (statistics.calls[i], statistics.rejected[i], statistics.failed[i]);
         if calls + rejected > 0 {
-            write!(
-                text,
-                "cmdstat_{}:calls={calls},usec=0,usec_per_call=0.00,rejected_calls={rejected},failed_calls={failed}\r\n",
-                command.name()
-            )?;
+            write!(text, "cmdstat_{}:calls={calls},usec=0,usec_per_call=0.00,", command.name())?;
+            write!(text, "rejected_calls={rejected},failed_calls={failed}\r\n")?;
         }
     }
     Ok(())

@@ -92,12 +92,24 @@ pub(crate) fn mset(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> 
         return Err(Refusal::arity(call.command));
     }
     call.check_keys(2)?;
+    check_room(cache, call)?;
     for_each_key(cache, call, 2, |cache, key, index| {
         let put = Put { value: value_of(call.request.args()[index + 1]), expires_at_ms: None, flags: 0 };
         cache.commit(Change::Put { key: *key, put }).map(|_| ())
     })?;
     reply.ok();
     Ok(())
+}
+
+/// Makes room for all pairs together, or refuses them together: MSET must not stop half-way.
+fn check_room(cache: &mut Cache, call: Call<'_>) -> Result<(), Refusal> {
+    let value_bytes_max = cache.value_bytes_max();
+    if call.args_from(2).iter().step_by(2).any(|value| value.bytes().len() > value_bytes_max) {
+        return Err(Refusal::NO_ROOM);
+    }
+    let bytes: usize = call.args_from(1).iter().map(|arg| arg.bytes().len()).sum();
+    // More than this the store does not promise at once.
+    Ok(cache.shards.make_room(bytes.min(value_bytes_max), &mut cache.statistics)?)
 }
 
 pub(crate) fn append(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {

@@ -1,7 +1,8 @@
 //! Rig: a cache without a server, driven by text.
 //!
-//! A command is words, in single quotes if they are empty or hold spaces. A reply is rendered as `+OK`, `-ERR ...`, `:1`,
-//! `'bulk'`, `nil` (RESP2) or `null` (RESP3), `[array]`, `{map}`, `<set>`. Time stands still unless `advance_ms` moves it.
+//! A command is words, in single quotes if they are empty or hold spaces. A reply is rendered as `+OK`, `-ERR ...`,
+//! `:1`, `'bulk'`, `nil` (RESP2) or `null` (RESP3), `[array]`, `{map}`, `<set>`. Time stands still unless `advance_ms`
+//! moves it.
 
 use std::collections::BTreeMap;
 
