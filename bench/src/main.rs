@@ -10,6 +10,7 @@ mod figures;
 mod floor;
 mod host;
 mod load;
+mod plot;
 mod progress;
 mod table;
 
@@ -39,6 +40,8 @@ enum Command {
     Load(Box<load::Options>),
     /// Compare servers: CPU per request, rate, latency, memory per item
     Compare(Box<compare::Options>),
+    /// Draw latency by percentile from what compare and load wrote
+    Plot(plot::Options),
 }
 
 fn main() -> ExitCode {
@@ -55,6 +58,7 @@ fn run(command: &Command) -> std::io::Result<()> {
     match command {
         Command::Floor(options) => floor::run(options),
         Command::Compare(options) => compare::run(options, &*stop_on_signal()?),
+        Command::Plot(options) => plot::run(options),
         Command::Load(options) => load::run(options, &*stop_on_signal()?),
     }
 }

@@ -9,6 +9,7 @@ mod memory;
 mod peer;
 mod process;
 pub mod report;
+mod turn;
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
@@ -22,6 +23,7 @@ use memory::MemoryOptions;
 use peer::Peer;
 use process::ServerProcess;
 use report::CompareReport;
+use turn::Turn;
 
 use crate::host::{self, Machine};
 use crate::load::client::{Load, Pacing, Until, drive};
@@ -107,6 +109,7 @@ pub fn run(options: &Options, stop: &AtomicBool) -> io::Result<()> {
     if options.server_core == options.load_core {
         return Err(io::Error::other("server and load need a core each: --server-core and --load-core are the same"));
     }
+    let _turn = Turn::take(stop)?;
     host::pin_to(options.load_core)?;
     let (peers, absent) = peer::find_all(&options.servers, &options.programs)?;
     if peers.is_empty() {

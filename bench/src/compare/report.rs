@@ -136,8 +136,12 @@ impl CompareReport {
         if !self.memory.is_empty() {
             let _ = write!(out, "{}", super::memory::describe(&self.memory));
         }
-        for line in self.warnings() {
-            let _ = writeln!(out, "\n  {line}");
+        let warnings = self.warnings();
+        if !warnings.is_empty() {
+            out.push('\n');
+        }
+        for line in warnings {
+            let _ = writeln!(out, "  note: {line}");
         }
         out
     }
