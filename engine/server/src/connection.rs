@@ -95,6 +95,8 @@ pub struct Connection {
 pub const COMMANDS_PER_TICK_MAX: u32 = 1024;
 /// Request bytes of one connection that are served in one tick; more waits on the run list.
 pub const BYTES_PER_TICK_MAX: u32 = 64 * 1024;
+/// Silence after which a connection's empty buffers are given back.
+const REST_AFTER_US: u64 = 1_000_000;
 
 impl Connection {
     /// A fresh one: open, nothing in flight.
@@ -150,6 +152,17 @@ impl Connection {
     #[inline]
     pub fn unsent_bytes(&mut self) -> usize {
         self.replies.owed_bytes() + self.sending.unwrap_or(0)
+    }
+
+    /// Gives back the buffers of a connection that was silent for a while: ten thousand idle ones must cost little.
+    pub fn rest(&mut self, now_us: u64) {
+        if now_us - self.active_us < REST_AFTER_US {
+            return;
+        }
+        if self.assembler.is_idle() {
+            self.assembler = Assembler::new();
+        }
+        self.replies.rest();
     }
 
     /// Bytes of buffers held for this connection, for the memory budget.

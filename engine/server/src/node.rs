@@ -176,6 +176,9 @@ impl Node {
 
     /// Brings up to date what CLIENT LIST tells of a connection's buffers, and what they are charged.
     pub fn observe(&mut self, index: u32) {
+        let now_us = self.now.mono_us;
+        let Some(connection) = self.connections.at(index) else { return };
+        connection.rest(now_us);
         self.recharge(index);
         let Some(connection) = self.connections.at(index) else { return };
         let Some(client) = connection.client else { return };

@@ -191,6 +191,14 @@ impl<J> Replies<J> {
         }
     }
 
+    /// Gives the empty buffers back.
+    pub fn rest(&mut self) {
+        self.spare = Vec::new();
+        if self.out.is_empty() {
+            self.out = Encoded::default();
+        }
+    }
+
     /// Drops everything that is owed.
     pub fn clear(&mut self) {
         *self = Replies::default();

@@ -58,8 +58,10 @@ pub fn listen(settings: &Settings) -> Result<Listening, String> {
 const ARGS_MAX: usize = 1024 * 1024;
 /// An inline request, as Redis.
 const INLINE_BYTES_MAX: usize = 64 * 1024;
-/// All arguments of one request together, large values apart: Redis's client-query-buffer-limit.
-const REQUEST_BYTES_MAX: usize = 1024 * 1024 * 1024;
+/// All arguments of one request together: Redis's client-query-buffer-limit, or less where memory is less.
+const REQUEST_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// One request may take this share of the memory limit before it executes.
+const REQUEST_SHARE: u64 = 4;
 /// One value may take this share of the memory limit.
 const LARGE_VALUE_SHARE: u64 = 8;
 
@@ -79,7 +81,7 @@ pub fn connection_limits(settings: &Settings) -> ConnectionLimits {
         requests: Limits {
             bulk_bytes_max: bytes(settings.proto_max_bulk_len),
             large_bytes_max: bytes(large_bytes_max),
-            request_bytes_max: REQUEST_BYTES_MAX,
+            request_bytes_max: bytes(REQUEST_BYTES_MAX.min(settings.maxmemory / REQUEST_SHARE)),
             args_max: ARGS_MAX,
             inline_bytes_max: INLINE_BYTES_MAX,
             authenticated: false,
