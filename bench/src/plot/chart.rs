@@ -123,7 +123,7 @@ fn draw_axes(svg: &mut String, x: Scale, y: Scale, (low, high): (f64, f64), top:
         let _ =
             writeln!(svg, r#"<text x="{label_x}" y="{label_y:.1}" text-anchor="end" fill="{FAINT_INK}">{text}</text>"#);
     }
-    for (name, quantile) in MARKS.into_iter().filter(|(_, quantile)| x.holds(rarity(*quantile) * 0.999_999)) {
+    for (name, quantile) in MARKS.into_iter().filter(|(_, quantile)| x.reaches(rarity(*quantile))) {
         let place = x.place(rarity(quantile));
         let _ = writeln!(svg, r#"<path d="M{place:.1} {:.1}V{bottom}" stroke="{GRID}"/>"#, top + TOP);
         let label_y = bottom + 22.0;

@@ -22,9 +22,9 @@ impl Scale {
         self.start + (self.end - self.start) * (value / self.low).ln() / (self.high / self.low).ln()
     }
 
-    /// Whether `value` lies within.
-    pub fn holds(self, value: f64) -> bool {
-        (self.low..=self.high).contains(&value)
+    /// Whether the axis goes as far as `value`.
+    pub fn reaches(self, value: f64) -> bool {
+        value <= self.high * (1.0 + 1e-9)
     }
 }
 
@@ -80,7 +80,7 @@ mod tests {
         for (value, place) in [(1.0, 0.0), (10.0, 100.0), (1000.0, 300.0), (0.1, 0.0), (1e9, 300.0)] {
             assert!((scale.place(value) - place).abs() < 1e-9, "{value}");
         }
-        assert!(scale.holds(10.0) && !scale.holds(1001.0));
+        assert!(scale.reaches(1000.0) && !scale.reaches(1001.0));
     }
 
     #[test]
