@@ -92,6 +92,10 @@ pub struct Reactor<R, C> {
     drain_until_us: Option<u64>,
     /// The last tick settled a connection, so operations may wait for the next `enter`.
     settled: bool,
+    /// When upkeep last ran.
+    maintained_ms: u64,
+    /// It had more to do.
+    maintain_more: bool,
 }
 
 impl<R: Ring, C: Clock> Reactor<R, C> {
@@ -112,6 +116,8 @@ impl<R: Ring, C: Clock> Reactor<R, C> {
             sweep_from: 0,
             drain_until_us: None,
             settled: false,
+            maintained_ms: 0,
+            maintain_more: false,
         }
     }
 
@@ -156,10 +162,20 @@ impl<R: Ring, C: Clock> Reactor<R, C> {
         self.serve_arrivals();
         self.serve_run_list();
         jobs::run(&mut self.node);
-        let maintain_more = self.node.cache.maintain();
+        self.maintain();
         self.sweep();
         self.settle();
-        Ok(self.progress(maintain_more))
+        Ok(self.progress())
+    }
+
+    /// Expiry, reclaim and lazy frees: once per millisecond, the precision of deadlines, or each tick while work is left.
+    #[inline]
+    fn maintain(&mut self) {
+        let now_ms = self.node.now.unix_ms;
+        if self.maintain_more || self.maintained_ms != now_ms {
+            self.maintained_ms = now_ms;
+            self.maintain_more = self.node.cache.maintain();
+        }
     }
 
     /// Stops accepting; what is owed goes out, then every connection is closed and `tick` says `Drained`.
@@ -368,13 +384,13 @@ impl<R: Ring, C: Clock> Reactor<R, C> {
         self.node.publish();
     }
 
-    fn progress(&self, maintain_more: bool) -> Progress {
+    fn progress(&self) -> Progress {
         if let Some(until_us) = self.drain_until_us {
             if self.node.connections.is_empty() || self.node.now.mono_us >= until_us {
                 return Progress::Drained;
             }
         }
-        if maintain_more || !self.node.run_list.is_empty() || !self.node.jobs.is_empty() {
+        if self.maintain_more || !self.node.run_list.is_empty() || !self.node.jobs.is_empty() {
             return Progress::Busy;
         }
         let until_deadline = match self.node.cache.next_deadline_ms() {

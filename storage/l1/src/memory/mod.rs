@@ -5,7 +5,7 @@
 //! ```text
 //!   limit            what was configured
 //!   effective limit  limit - what resident memory exceeds the accounts by (averaged)
-//!   threshold        90 % of the effective limit: below it no live record is evicted
+//!   threshold        90 % of the effective limit, more if little of it is log: below it no live record is evicted
 //!   charged          live records + heap values + index + wheel + ghost + others
 //!   allowed          (effective limit - charged + live records) / segment size: segments that may be in use
 //! ```
@@ -43,6 +43,9 @@ const RESERVE_SEGMENTS: u64 = 2 * ChainId::COUNT as u64;
 /// Segments beyond the reserve at which compaction begins, at least and as a part of the allowed ones.
 const HEADROOM_SEGMENTS_MIN: u64 = 2;
 const HEADROOM_DIVISOR: u64 = 64;
+
+/// Segments that a log of few live bytes needs all the same: four open ones in each of eight stores, reserve and headroom.
+const SLACK_SEGMENTS_MIN: u64 = 48;
 
 /// Smallest segment that is chosen by itself.
 const SEGMENT_BYTES_MIN: usize = 64 * 1024;
@@ -227,10 +230,17 @@ impl Memory {
         self.limit_bytes - excess.min(self.limit_bytes / 2)
     }
 
-    /// Up to here no live record is evicted.
+    /// Up to here no live record is evicted: never less than 90 % of the effective limit.
+    ///
+    /// Only the log needs room that holds nothing live: a tenth of its segments, so that compaction stays cheap. Heap
+    /// values and tables need none, so the more of the limit they take, the less of it stays unused.
     #[inline]
     pub(crate) fn threshold(&self) -> u64 {
-        self.effective_limit() / 10 * 9
+        let limit = self.effective_limit();
+        let fixed = self.account.charged() - self.account.live_bytes();
+        let open = SLACK_SEGMENTS_MIN * self.segment_bytes() as u64;
+        let slack = (limit.saturating_sub(fixed) / 10).max(open).min(limit / 10);
+        limit - slack
     }
 
     /// Segments that may be in use, given what everything else takes.
