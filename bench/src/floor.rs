@@ -12,6 +12,8 @@
 //! Absent on purpose: expiry, limits, backpressure, eviction, any command beyond what load generators send, and tuning
 //! after the fact. It binds to loopback only.
 
+#![allow(unsafe_code, reason = "the yardstick drives the ring itself; nothing else of this crate is unsafe")]
+
 use std::alloc::{Layout, alloc_zeroed, handle_alloc_error};
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};

@@ -84,7 +84,7 @@ fn parse_model(cpuinfo: &str) -> Option<String> {
     Some(line.split_once(':')?.1.trim().to_owned())
 }
 
-/// The bracketed word of "always [madvise] never".
+/// The bracketed word of `always [madvise] never`.
 fn parse_choice(line: &str) -> Option<String> {
     let (_, rest) = line.split_once('[')?;
     Some(rest.split_once(']')?.0.to_owned())

@@ -3,6 +3,8 @@
 //! `floor` is the least a server can cost, `load` puts requests on a server and counts what came back, `compare` runs
 //! both against every server at hand, `plot` draws what they wrote.
 
+#![deny(unsafe_code)]
+
 mod clock;
 mod compare;
 mod cpu;

@@ -1,8 +1,8 @@
 //! The event loop of the load: one thread, many connections.
 //!
 //! Closed loop: every reply makes room for the next request of its connection. Open loop: requests leave when the
-//! schedule says, on the connections in turn, whether or not earlier ones were answered; while it runs the loop does not
-//! sleep, since a late wake-up would be charged to the server.
+//! schedule says, on the connections in turn, whether or not earlier ones were answered; while it runs the loop does
+//! not sleep, since a late wake-up would be charged to the server.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -56,7 +56,7 @@ fn could_begin_a_reply(input: &[u8]) -> bool {
     input.first().is_none_or(u8::is_ascii_uppercase)
 }
 
-/// `rest` is "key flags bytes [cas]"; the value starts at `start` and "END" follows it.
+/// `rest` is `key flags bytes [cas]`; the value starts at `start` and "END" follows it.
 fn scan_value<'a>(input: &'a [u8], rest: &[u8], start: usize) -> Scan<'a> {
     let Some(bytes) = rest.split(|&byte| byte == b' ').nth(2).and_then(parse_length) else { return Scan::Broken };
     let end = start + bytes;
@@ -76,7 +76,11 @@ mod tests {
     fn replies_are_the_same_at_every_cut() {
         check_at_every_cut(
             scan,
-            b"STORED\r\nEND\r\nVALUE k 0 4\r\na\r\nb\r\nEND\r\nVALUE k 0 0\r\n\r\nEND\r\nSERVER_ERROR out of memory\r\nERROR\r\n",
+            concat!(
+                "STORED\r\nEND\r\nVALUE k 0 4\r\na\r\nb\r\nEND\r\nVALUE k 0 0\r\n\r\nEND\r\n",
+                "SERVER_ERROR out of memory\r\nERROR\r\n",
+            )
+            .as_bytes(),
             &[
                 Answer::Stored,
                 Answer::Miss,

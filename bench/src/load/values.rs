@@ -1,8 +1,8 @@
 //! What is stored: bytes that follow from the key, so that a reply shows by itself whether it is the right one.
 //!
 //! A value is the key's mix (8 bytes), its own length (4 bytes) and a slice of a fixed random pool that starts at an
-//! offset given by the mix; a shorter value is a prefix of that. So a value of another key, a truncated one and one with
-//! foreign bytes in it are all recognised, even when every write draws a new size.
+//! offset given by the mix; a shorter value is a prefix of that. So a value of another key, a truncated one and one
+//! with foreign bytes in it are all recognised, even when every write draws a new size.
 
 use std::str::FromStr;
 

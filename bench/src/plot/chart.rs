@@ -53,10 +53,9 @@ pub fn draw(title: Option<&str>, charts: &[Chart]) -> String {
     let head = if title.is_some() { TITLE_HEIGHT } else { 0.0 };
     let height = head + CHART_HEIGHT * charts.len() as f64;
     let mut svg = String::new();
-    let _ = writeln!(
-        svg,
-        r#"<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}" font-family="{FONT}" font-size="13">"#
-    );
+    let size = format!(r#"width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}""#);
+    let font = format!(r#"font-family="{FONT}" font-size="13""#);
+    let _ = writeln!(svg, r#"<svg xmlns="http://www.w3.org/2000/svg" {size} {font}>"#);
     let _ = writeln!(svg, r##"<rect width="100%" height="100%" fill="#ffffff"/>"##);
     if let Some(title) = title {
         let title = escape(title);
@@ -133,11 +132,9 @@ fn draw_axes(svg: &mut String, x: Scale, y: Scale, (low, high): (f64, f64), top:
         );
     }
     let _ = writeln!(svg, r#"<path d="M{LEFT} {bottom}H{right}" stroke="{FAINT_INK}"/>"#);
-    let (middle, caption_y) = (f64::midpoint(LEFT, right), bottom + 44.0);
-    let _ = writeln!(
-        svg,
-        r#"<text x="{middle}" y="{caption_y}" font-size="12" text-anchor="middle" fill="{FAINT_INK}">percentile of requests</text>"#
-    );
+    let place = format!(r#"x="{}" y="{}""#, f64::midpoint(LEFT, right), bottom + 44.0);
+    let look = format!(r#"font-size="12" text-anchor="middle" fill="{FAINT_INK}""#);
+    let _ = writeln!(svg, "<text {place} {look}>percentile of requests</text>");
 }
 
 fn draw_line(svg: &mut String, points: &[(f64, f64)], x: Scale, y: Scale, number: usize) {
@@ -147,10 +144,8 @@ fn draw_line(svg: &mut String, points: &[(f64, f64)], x: Scale, y: Scale, number
         let _ = write!(path, "{command}{:.1} {:.1}", x.place(rarity(*quantile)), y.place(*us));
     }
     let (colour, width) = (COLOURS[number % COLOURS.len()], if number == 0 { 3.0 } else { 2.0 });
-    let _ = writeln!(
-        svg,
-        r#"<path d="{path}" fill="none" stroke="{colour}" stroke-width="{width}" stroke-linejoin="round" stroke-linecap="round"/>"#
-    );
+    let look = format!(r#"stroke="{colour}" stroke-width="{width}" stroke-linejoin="round" stroke-linecap="round""#);
+    let _ = writeln!(svg, r#"<path d="{path}" fill="none" {look}/>"#);
 }
 
 fn duration(us: f64) -> String {
