@@ -32,8 +32,10 @@ pub struct Client {
     outbox: Vec<u8>,
     /// Requests that go out before any other.
     script: Vec<Command>,
-    /// It sends nothing more on this connection.
+    /// It asks nothing more on this connection.
     has_said_goodbye: bool,
+    /// It ends its direction when the outbox is empty.
+    ends_after: bool,
     is_calm: bool,
 }
 
@@ -49,6 +51,7 @@ impl Client {
             outbox: Vec::new(),
             script: Vec::new(),
             has_said_goodbye: false,
+            ends_after: false,
             is_calm: false,
         }
     }
@@ -117,7 +120,7 @@ impl Client {
         trace::line(|| format!("client {} connects as link {}: {:?}", self.number, link.0, self.habits));
         self.conversation = Some(Conversation::new(link, is_stranger && self.password.is_none()));
         self.outbox.clear();
-        self.has_said_goodbye = false;
+        (self.has_said_goodbye, self.ends_after) = (false, false);
         self.workload.reconnect();
         if let Some(password) = self.password.clone() {
             let name = Bytes::from_static(b"AUTH");
@@ -171,6 +174,13 @@ impl Client {
         self.has_said_goodbye = matches!(command, Command::Quit | Command::Broken(_));
         conversation.ask(command, wire.len());
         self.outbox.extend_from_slice(&wire);
+        if self.has_said_goodbye && rng.random_bool(0.5) {
+            // Behind its last words a server must not listen: nobody expects an answer, and no key may change.
+            self.outbox.extend_from_slice(b"*3\r\n$6\r\nAPPEND\r\n$2\r\nk0\r\n$6\r\nunseen\r\n");
+        }
+        if !self.has_said_goodbye && rng.random_bool(self.habits.ends_after) {
+            (self.has_said_goodbye, self.ends_after) = (true, true);
+        }
     }
 
     fn write(&mut self, rng: &mut StdRng, network: &mut Network, weather: &Weather) {
@@ -184,6 +194,10 @@ impl Client {
         self.outbox.drain(..taken);
         if network.link(conversation.link).server_closed {
             self.outbox.clear();
+        }
+        if self.ends_after && self.outbox.is_empty() {
+            self.ends_after = false;
+            network.end(conversation.link);
         }
     }
 

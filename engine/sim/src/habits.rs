@@ -37,6 +37,8 @@ pub struct Habits {
     pub resets: f64,
     /// It ends its direction, perhaps in the middle of a request.
     pub ends: f64,
+    /// Per request: it ends its direction once everything is written, as `printf ... | nc` does.
+    pub ends_after: f64,
     /// Per request: QUIT.
     pub quits: f64,
     /// Per request: it breaks the protocol.
@@ -62,6 +64,7 @@ impl Habits {
             large_values: carries_large && rng.random_bool(0.4),
             resets: 0.0,
             ends: 0.0,
+            ends_after: pick(rng, &[0.0, 0.0, 0.001]),
             quits: pick(rng, &[0.0, 0.002]),
             breaks: 0.0,
             inline: pick(rng, &[0.0, 0.3]),
@@ -75,10 +78,14 @@ impl Habits {
             }
             62..70 => Habits { breaks: 0.05, ..steady },
             70..78 => Habits { resets: 0.01, ..steady },
-            78..84 => Habits { ends: 0.01, ..steady },
-            84..89 => Habits { quits: 0.1, ..steady },
+            78..82 => Habits { ends: 0.01, ..steady },
+            82..85 => Habits { ends_after: 0.1, reads: 0.3, ..steady },
+            85..89 => Habits { quits: 0.1, ..steady },
             89..94 => Habits { work: Work::Library, pipeline_max: 8, large_values: false, ..steady },
-            94..97 => Habits { pipeline_max: 3000, write_max: 1 << 20, large_values: false, ..steady },
+            94..97 => {
+                let ends_after = pick(rng, &[0.0, 0.001]);
+                Habits { pipeline_max: 3000, write_max: 1 << 20, large_values: false, ends_after, ..steady }
+            }
             _ => Habits { work: Work::Idle, ..steady },
         }
     }
@@ -95,6 +102,7 @@ impl Habits {
             large_values: false,
             resets: 0.0,
             ends: 0.0,
+            ends_after: 0.0,
             quits: 0.0,
             breaks: 0.0,
             inline: 0.0,
@@ -104,7 +112,7 @@ impl Habits {
 
     /// From now on it only finishes what it has begun.
     pub fn calm(&mut self) {
-        (self.eager, self.resets, self.ends, self.quits, self.breaks) = (0.0, 0.0, 0.0, 0.0, 0.0);
+        (self.eager, self.resets, self.ends, self.ends_after, self.quits, self.breaks) = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0);
         (self.reads, self.read_max, self.write_max) = (1.0, usize::MAX, usize::MAX);
     }
 }

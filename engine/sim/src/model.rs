@@ -71,6 +71,7 @@ impl Expect {
 
 /// The states that may follow `state` after `touch` was answered with `reply` (`None`: the answer is unknown).
 pub fn touch(state: &State, touch: &Touch, reply: Option<&Reply>, rules: Rules) -> Vec<State> {
+    let is = |expected: &Expect| reply.is_none_or(|reply| expected.is(reply));
     let mut views = Vec::new();
     let alive = state.is_alive(rules.now_ms);
     if alive {
@@ -81,17 +82,18 @@ pub fn touch(state: &State, touch: &Touch, reply: Option<&Reply>, rules: Rules) 
     }
     let mut next = Vec::new();
     for view in views {
-        if *touch == Touch::Counted && !alive && *state != State::Missing && reply.is_none_or(|r| *r == Reply::Integer(1)) {
-            next.push(state.clone());
-        }
         let (after, expected) = apply(&view, touch, rules.now_ms);
-        if rules.refuses && is_write(touch) && reply.is_none_or(|reply| Expect::Error("OOM ").is(reply)) {
-            next.push(view);
+        // What has expired is as good as missing, but DBSIZE counts it until it is removed.
+        let same = if alive { view } else { state.clone() };
+        let lingers = !alive && after == State::Missing && !matches!(touch, Touch::Delete | Touch::Flush);
+        if *touch == Touch::Counted && lingers && same != State::Missing && is(&Expect::Integer(1)) {
+            next.push(same.clone());
         }
-        if reply.is_none_or(|reply| expected.is(reply)) {
-            // What has expired is as good as missing, but DBSIZE counts it until it is removed.
-            let lingers = !alive && after == State::Missing && !matches!(touch, Touch::Delete | Touch::Flush);
-            next.push(if lingers { state.clone() } else { after });
+        if rules.refuses && is_write(touch) && is(&Expect::Error("OOM ")) {
+            next.push(same.clone());
+        }
+        if is(&expected) {
+            next.push(if lingers { same } else { after });
         }
     }
     next.dedup();

@@ -115,7 +115,7 @@ impl Oracle {
         }
         let mut histories: BTreeMap<Key, BTreeMap<Lane, Steps>> = BTreeMap::new();
         for (index, note) in notes.iter().enumerate() {
-            for (key, step) in self.steps_of(index, note)? {
+            for (key, step) in self.steps_of(index, note, rules.refuses)? {
                 let steps = histories.entry(key).or_default().entry(note.lane).or_default();
                 steps.steps.push(step);
                 if note.reply.is_some() {
@@ -170,7 +170,7 @@ impl Oracle {
     }
 
     /// Splits a command into its touches.
-    fn steps_of(&self, index: usize, note: &Note) -> Result<Vec<(Key, Step)>, String> {
+    fn steps_of(&self, index: usize, note: &Note, refuses: bool) -> Result<Vec<(Key, Step)>, String> {
         let step = |touch: Touch, reply: Option<Reply>| Step { note: index, touch, reply, counts: false };
         let counted = |touch: Touch| Step { note: index, touch, reply: None, counts: note.reply.is_some() };
         let of_keys = |keys: &[Key], touch: Touch| -> Vec<(Key, Step)> {
@@ -179,6 +179,9 @@ impl Oracle {
                 _ => keys.iter().map(|key| (key.clone(), counted(touch.clone()))).collect(),
             }
         };
+        if let (Command::Mset(_), Some(Reply::Error(text)), false) = (&note.command, &note.reply, refuses) {
+            return Err(format!("MSET was refused: {}", trace::shown(text)));
+        }
         let wrong = || Err(format!("a wrong kind of reply: {note:?}"));
         Ok(match &note.command {
             Command::One(key, touch) => vec![(key.clone(), step(touch.clone(), note.reply.clone()))],
@@ -197,7 +200,9 @@ impl Oracle {
                 .map(|(key, value)| {
                     let (condition, deadline) = (SetIf::Always, Deadline::Never);
                     let set = Touch::Set { value: value.clone(), condition, deadline, answer_old: false };
-                    (key.clone(), step(set, note.reply.clone()))
+                    // Refused for want of memory, it may have stopped half-way.
+                    let reply = note.reply.clone().filter(|reply| !matches!(reply, Reply::Error(_)));
+                    (key.clone(), step(set, reply))
                 })
                 .collect(),
             Command::Flush(db) => self.of_db(*db).map(|(key, _)| (key.clone(), step(Touch::Flush, note.reply.clone()))).collect(),
