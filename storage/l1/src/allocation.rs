@@ -1,13 +1,13 @@
 //! Allocation: what the allocator takes for a request.
 //!
-//! The server's allocator has four size classes per doubling, and whole pages beyond a megabyte. Charging by the rounded
-//! size keeps the accounts near the process's resident memory; what is still missing comes in through the feedback of
-//! the measured figure.
+//! The server's allocator has four size classes per doubling; of a class of 16 KiB or more only the pages that were
+//! written are resident. Charging by the rounded size keeps the accounts near the process's resident memory; what is
+//! still missing comes in through the feedback of the measured figure.
 
 const WORD: usize = 8;
 const EXACT_BYTES_MAX: usize = 64;
-const PAGED_BYTES_MIN: usize = 1024 * 1024;
-const PAGE_BYTES: usize = 64 * 1024;
+const PAGED_BYTES_MIN: usize = 16 * 1024;
+const PAGE_BYTES: usize = 4096;
 
 /// The bytes that an allocation of `bytes` takes.
 #[inline]
@@ -15,7 +15,7 @@ pub(crate) const fn rounded(bytes: usize) -> usize {
     if bytes <= EXACT_BYTES_MAX {
         return bytes.next_multiple_of(WORD);
     }
-    if bytes > PAGED_BYTES_MIN {
+    if bytes >= PAGED_BYTES_MIN {
         return bytes.next_multiple_of(PAGE_BYTES);
     }
     // Classes at 4/4, 5/4, 6/4 and 7/4 of each power of two.
@@ -41,7 +41,8 @@ mod tests {
             (6144, 6144),
             (6145, 7168),
             (1 << 20, 1 << 20),
-            ((1 << 20) + 1, (1 << 20) + 65536),
+            (16 * 1024, 16 * 1024),
+            ((1 << 20) + 1, (1 << 20) + 4096),
         ] {
             assert_eq!(rounded(bytes), expected, "{bytes}");
         }

@@ -1,13 +1,14 @@
 //! Ghost table: fingerprints of what small evicted lately.
 //!
-//! Entries are four bytes, 16 to a cache line: 20 bits of fingerprint and 12 of a coarse stamp. The stamp counts the
-//! bytes that were evicted into the table, in steps of a 1024th of its reach, so an entry expires when as many bytes
-//! followed it as the cache may hold (times nine tenths): FIFO order without a queue.
+//! Entries are four bytes, 16 to a cache line: 22 bits of fingerprint and a stamp of 10, the epoch in which the item was
+//! evicted. An epoch lasts until a 128th of the table's size was evicted into it, and the bytes that are still remembered
+//! are kept by epoch: when there are more than the size, the oldest epoch is forgotten as a whole. So the table is FIFO to
+//! within one epoch, without a queue, and an entry that is taken out makes the others live longer.
 //!
 //! ```text
-//!   31            12 11        0
-//!  +----------------+-----------+
-//!  | fingerprint 20 | stamp 12  |     stamp 0 marks a free place
+//!   31            10 9         0          epoch_bytes: [ 12 ][  9 ][ 12 ][ 11 ][  3 ]
+//!  +----------------+-----------+                        ^ oldest              ^ present
+//!  | fingerprint 22 | stamp 10  |         stamp 0 marks a free place
 //!  +----------------+-----------+
 //! ```
 //!
@@ -15,17 +16,20 @@
 //! Within a part the fingerprint, scaled to the number of lines, names the line: growing needs no other bits.
 //!
 //! Invariants
-//! - An entry is never found after its reach; it may be lost before (a full line drops its oldest entry).
-//! - False positives are below lines-per-part * 16 / 2^20, about one in a thousand; they send an item to main unasked.
+//! - An entry of a forgotten epoch is never found, unless nothing cleared it while the stamps went all the way round:
+//!   eight sizes of evictions, in which some hundred entries came to its line.
+//! - An entry may be lost before: a full line drops its oldest.
+//! - False positives are below lines-per-part * 16 / 2^22, about one in four thousand; they send an item to main unasked.
 
 use crate::allocation::rounded;
 
-const FINGERPRINT_BITS: u32 = 20;
-const STAMP_BITS: u32 = 12;
+const FINGERPRINT_BITS: u32 = 22;
+const STAMP_BITS: u32 = 10;
 const STAMP_MASK: u32 = (1 << STAMP_BITS) - 1;
-/// Stamps in use at once: a quarter of what 12 bits can tell apart, so that an entry that nothing cleared since is not
-/// taken for a young one before the stamps went round three more times.
-const REACH_STEPS: u32 = 1024;
+/// Stamps go from 1 to this, and round.
+const STAMPS: u32 = STAMP_MASK;
+/// Epochs in which the size would be evicted, if nothing were taken out.
+const SIZE_EPOCHS: u64 = 128;
 const PLACES: usize = 16;
 /// Entries a part should have when the table is made.
 const PART_ENTRIES: usize = 512;
@@ -45,22 +49,35 @@ struct Part {
 /// Remembers hashes for a while.
 pub(crate) struct Ghost {
     parts: Vec<Part>,
-    /// Bytes evicted into the table so far.
-    clock: u64,
-    /// Bytes that one step of the stamp stands for.
-    step_bytes: u64,
+    size_bytes: u64,
+    /// Bytes remembered, by stamp.
+    epoch_bytes: Box<[u64; STAMPS as usize + 1]>,
+    /// Their sum.
+    remembered_bytes: u64,
+    /// Bytes that were evicted in the present epoch.
+    present_bytes: u64,
+    window: Window,
     bytes: usize,
 }
 
+/// The epochs that are remembered.
+#[derive(Clone, Copy)]
+struct Window {
+    /// Stamp of the present epoch.
+    present: u32,
+    /// Epochs before it.
+    len: u32,
+}
+
 impl Ghost {
-    /// A table for about `entries` entries that remembers each until `reach_bytes` more were evicted.
-    pub(crate) fn new(entries: usize, reach_bytes: u64) -> Ghost {
+    /// A table for about `entries` entries that remembers `size_bytes` of evicted items.
+    pub(crate) fn new(entries: usize, size_bytes: u64) -> Ghost {
         let part_count = (entries / PART_ENTRIES).next_power_of_two().clamp(1, PARTS_MAX);
         let parts: Vec<Part> = std::iter::repeat_with(Part::default).take(part_count).collect();
-        let bytes = rounded(part_count * size_of::<Part>());
-        let mut ghost = Ghost { parts, clock: 0, step_bytes: 1, bytes };
-        ghost.set_reach(reach_bytes);
-        ghost
+        let epoch_bytes = Box::new([0; STAMPS as usize + 1]);
+        let bytes = rounded(part_count * size_of::<Part>()) + rounded(size_of_val(&*epoch_bytes));
+        let window = Window { present: 1, len: 0 };
+        Ghost { parts, size_bytes, epoch_bytes, remembered_bytes: 0, present_bytes: 0, window, bytes }
     }
 
     /// Bytes allocated.
@@ -68,46 +85,63 @@ impl Ghost {
         self.bytes
     }
 
-    /// How many evicted bytes an entry outlives. Changing it keeps the entries, with ages scaled alike.
-    pub(crate) fn set_reach(&mut self, reach_bytes: u64) {
-        let step = (reach_bytes / u64::from(REACH_STEPS)).max(1);
-        // Small changes are not worth a division for every eviction.
-        if step.abs_diff(self.step_bytes) * 32 <= self.step_bytes {
-            return;
-        }
-        // The clock in steps stays what it is, so no stamp jumps.
-        self.clock = (u128::from(self.clock) * u128::from(step) / u128::from(self.step_bytes)) as u64;
-        self.step_bytes = step;
+    /// How many evicted bytes it remembers from now on.
+    pub(crate) fn set_size(&mut self, size_bytes: u64) {
+        self.size_bytes = size_bytes;
     }
 
     /// Remembers `hash`, of an item of `bytes`.
     pub(crate) fn insert(&mut self, hash: u64, bytes: u64) {
-        self.clock += bytes;
-        let stamp = self.stamp();
+        self.pass(bytes);
+        let window = self.window;
         let number = self.part_of(hash);
         let part = &mut self.parts[number];
         if part.len_bound >= part.lines.len() * PLACES * 4 / 5 {
             let before = rounded(part.lines.len() * size_of::<Line>());
-            part.recount_or_grow(stamp);
+            part.recount_or_grow(window);
             self.bytes = self.bytes - before + rounded(part.lines.len() * size_of::<Line>());
         }
-        part.insert(fingerprint_of(hash), stamp);
+        part.insert(fingerprint_of(hash), window);
     }
 
-    /// Whether `hash` is remembered; forgets it, as the item is stored again.
-    pub(crate) fn take(&mut self, hash: u64) -> bool {
-        let stamp = self.stamp();
+    /// Whether `hash` is remembered; forgets it, as the item, of `bytes`, is stored again.
+    pub(crate) fn take(&mut self, hash: u64, bytes: u64) -> bool {
         let number = self.part_of(hash);
-        self.parts[number].take(fingerprint_of(hash), stamp)
+        let Some(stamp) = self.parts[number].take(fingerprint_of(hash), self.window) else { return false };
+        // The item may have another size now; an epoch does not remember less than nothing.
+        let taken = bytes.min(self.epoch_bytes[stamp as usize]);
+        self.epoch_bytes[stamp as usize] -= taken;
+        self.remembered_bytes -= taken;
+        true
+    }
+
+    /// Lets time go on by the bytes of one eviction.
+    fn pass(&mut self, bytes: u64) {
+        if self.present_bytes >= self.size_bytes / SIZE_EPOCHS {
+            self.present_bytes = 0;
+            self.window.present = self.window.present % STAMPS + 1;
+            self.window.len += 1;
+            if self.window.len == STAMPS {
+                self.forget_oldest();
+            }
+        }
+        self.present_bytes += bytes;
+        self.epoch_bytes[self.window.present as usize] += bytes;
+        self.remembered_bytes += bytes;
+        // Ends: with one epoch left there is nothing older to forget.
+        while self.remembered_bytes > self.size_bytes && self.window.len > 0 {
+            self.forget_oldest();
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        let oldest = (self.window.present + STAMPS - 1 - self.window.len) % STAMPS + 1;
+        self.remembered_bytes -= std::mem::take(&mut self.epoch_bytes[oldest as usize]);
+        self.window.len -= 1;
     }
 
     fn part_of(&self, hash: u64) -> usize {
         (hash >> 32) as usize & (self.parts.len() - 1)
-    }
-
-    /// The present stamp: 1 to 4095, going round.
-    fn stamp(&self) -> u32 {
-        (self.clock / self.step_bytes % u64::from(STAMP_MASK)) as u32 + 1
     }
 }
 
@@ -116,38 +150,34 @@ impl Part {
         (fingerprint as usize * self.lines.len()) >> FINGERPRINT_BITS
     }
 
-    fn insert(&mut self, fingerprint: u32, stamp: u32) {
+    fn insert(&mut self, fingerprint: u32, window: Window) {
         let line = self.line_of(fingerprint);
         let places = &mut self.lines[line].0;
-        let oldest_first = |entry: &u32| u32::MAX - age(*entry, stamp).unwrap_or(u32::MAX);
+        let oldest_first = |entry: &u32| u32::MAX - age(*entry, window).unwrap_or(u32::MAX);
         let place = places.iter_mut().min_by_key(|entry| oldest_first(entry)).expect("a line has places");
-        *place = (fingerprint << STAMP_BITS) | stamp;
+        *place = (fingerprint << STAMP_BITS) | window.present;
         self.len_bound += 1;
-        for entry in places.iter_mut().filter(|entry| age(**entry, stamp).is_none()) {
+        for entry in places.iter_mut().filter(|entry| age(**entry, window).is_none()) {
             *entry = 0;
         }
     }
 
-    fn take(&mut self, fingerprint: u32, stamp: u32) -> bool {
+    /// Takes an entry out; its stamp.
+    fn take(&mut self, fingerprint: u32, window: Window) -> Option<u32> {
         if self.lines.is_empty() {
-            return false;
+            return None;
         }
         let line = self.line_of(fingerprint);
-        let is_match = |entry: u32| entry >> STAMP_BITS == fingerprint && age(entry, stamp).is_some();
-        match self.lines[line].0.iter_mut().find(|entry| is_match(**entry)) {
-            Some(entry) => {
-                *entry = 0;
-                true
-            }
-            None => false,
-        }
+        let is_match = |entry: u32| entry >> STAMP_BITS == fingerprint && age(entry, window).is_some();
+        let entry = self.lines[line].0.iter_mut().find(|entry| is_match(**entry))?;
+        Some(std::mem::take(entry) & STAMP_MASK)
     }
 
     /// Counts what has not expired, and grows by a sixth if that is still too much for the lines.
     #[cold]
-    fn recount_or_grow(&mut self, stamp: u32) {
+    fn recount_or_grow(&mut self, window: Window) {
         let valid = |lines: &[Line]| {
-            lines.iter().flat_map(|line| line.0).filter(|entry| age(*entry, stamp).is_some()).collect::<Vec<u32>>()
+            lines.iter().flat_map(|line| line.0).filter(|entry| age(*entry, window).is_some()).collect::<Vec<u32>>()
         };
         let entries = valid(&self.lines);
         let fits = entries.len() * 10 < self.lines.len() * PLACES * 7;
@@ -166,14 +196,14 @@ impl Part {
     }
 }
 
-/// Steps since the entry was made, or `None` if it is free or beyond its reach.
-fn age(entry: u32, stamp: u32) -> Option<u32> {
+/// Epochs since the entry was made, or `None` if it is free or forgotten.
+fn age(entry: u32, window: Window) -> Option<u32> {
     let made = entry & STAMP_MASK;
     if made == 0 {
         return None;
     }
-    let age = (stamp + STAMP_MASK - made) % STAMP_MASK;
-    (age <= REACH_STEPS).then_some(age)
+    let age = (window.present + STAMPS - made) % STAMPS;
+    (age <= window.len).then_some(age)
 }
 
 fn fingerprint_of(hash: u64) -> u32 {
@@ -206,11 +236,29 @@ mod tests {
             for id in 0..total {
                 ghost.insert(hash(id), 100);
             }
-            let found = (0..total).filter(|id| ghost.take(hash(*id))).count();
+            // Size 0: what is taken does not make the others live longer.
+            let found = (0..total).filter(|id| ghost.take(hash(*id), 0)).count();
             let expected = entries as f64;
             assert!((found as f64) > expected * 0.97 && (found as f64) < expected * 1.01 + 2.0, "{found} of {entries}");
-            assert_eq!((0..total).filter(|id| ghost.take(hash(*id))).count(), 0);
+            assert_eq!((0..total).filter(|id| ghost.take(hash(*id), 0)).count(), 0);
         }
+    }
+
+    #[test]
+    fn room_of_taken_entries_goes_to_others() {
+        let mut ghost = Ghost::new(1000, 1000);
+        for id in 0..1000 {
+            ghost.insert(hash(id), 1);
+        }
+        // Half of them leave; so the other half outlives 500 more than the size.
+        for id in (0..1000).step_by(2) {
+            ghost.take(hash(id), 1);
+        }
+        for id in 1000..1300 {
+            ghost.insert(hash(id), 1);
+        }
+        let old = (1..1000).step_by(2).filter(|id| ghost.take(hash(*id), 0)).count();
+        assert!(old > 450, "{old}");
     }
 
     #[test]
@@ -228,7 +276,7 @@ mod tests {
         for id in 0..100_000 {
             ghost.insert(hash(id), 1);
         }
-        let wrong = (1_000_000..1_100_000).filter(|id| ghost.take(hash(*id))).count();
+        let wrong = (1_000_000..1_100_000).filter(|id| ghost.take(hash(*id), 0)).count();
         assert!(wrong < 200, "{wrong}");
     }
 }

@@ -21,6 +21,15 @@ pub(crate) enum SlotIndex {
 
 const _: () = assert!(size_of::<SlotIndex>() <= 24);
 
+/// What an insert took.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Growth {
+    /// Bytes allocated.
+    pub(crate) bytes: usize,
+    /// Entries moved.
+    pub(crate) moved: usize,
+}
+
 /// Tables by the top `depth` bits of the hash.
 pub(crate) struct Directory {
     depth: u8,
@@ -63,10 +72,11 @@ impl SlotIndex {
         }
     }
 
-    /// Adds an entry that is not there yet; returns by how many bytes the slot's memory grew.
+    /// Adds an entry that is not there yet; returns what that took.
     #[inline]
-    pub(crate) fn insert(&mut self, hash_high: u32, entry: Entry, full_hash: impl Fn(Entry) -> u32) -> usize {
-        let grown = if self.table(hash_high).is_full() { self.make_room(hash_high, full_hash) } else { 0 };
+    pub(crate) fn insert(&mut self, hash_high: u32, entry: Entry, full_hash: impl Fn(Entry) -> u32) -> Growth {
+        let grown =
+            if self.table(hash_high).is_full() { self.make_room(hash_high, full_hash) } else { Growth::default() };
         self.table_mut(hash_high).insert(hash_high, entry);
         if let SlotIndex::Many(directory) = self {
             directory.len += 1;
@@ -121,17 +131,19 @@ impl SlotIndex {
     }
 
     #[cold]
-    fn make_room(&mut self, hash_high: u32, full_hash: impl Fn(Entry) -> u32) -> usize {
+    fn make_room(&mut self, hash_high: u32, full_hash: impl Fn(Entry) -> u32) -> Growth {
         let before = self.allocated_bytes();
+        let mut moved = 0;
         // Ends: each split deepens the table of this hash, and a table too deep to split grows instead.
         while self.table(hash_high).is_full() {
+            moved += self.table(hash_high).len();
             if self.table(hash_high).should_split() {
                 self.directory().split(hash_high, &full_hash);
             } else {
                 self.resize(hash_high, |table| table.grow(&full_hash));
             }
         }
-        self.allocated_bytes() - before
+        Growth { bytes: self.allocated_bytes() - before, moved }
     }
 
     #[cold]
@@ -219,7 +231,7 @@ mod tests {
         };
         for id in 0..count {
             let location = Location { segment: SegmentNumber(id >> 18), unit: id & 0x3FFFF };
-            bytes += slot.insert(hash_of(id), Entry::new(hash_of(id), location, 0), full);
+            bytes += slot.insert(hash_of(id), Entry::new(hash_of(id), location, 0), full).bytes;
             if id % 64 == 0 {
                 assert_eq!(bytes, slot.allocated_bytes());
             }

@@ -99,6 +99,7 @@ impl Log {
     }
 
     /// Segments in use, as numbers.
+    #[cfg(test)]
     pub(crate) fn numbers(&self) -> impl Iterator<Item = SegmentNumber> + '_ {
         let used = self.memories.iter().enumerate().filter(|(_, memory)| memory.is_some());
         used.map(|(index, _)| SegmentNumber(index as u32))

@@ -43,6 +43,8 @@ pub struct Statistics {
     pub kept_items: u64,
     /// Writes that had to reclaim on the spot because no segment was free.
     pub stalls: u64,
+    /// Most index entries that one insert moved.
+    pub entries_moved_max: u64,
 }
 
 /// A snapshot of [`Memory`](crate::Memory), in bytes and segments.

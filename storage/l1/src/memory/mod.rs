@@ -380,7 +380,7 @@ impl Memory {
     /// The queue in which a new item of `bytes` starts.
     #[inline]
     pub(crate) fn placement(&mut self, ghost_hash: u64, bytes: u64) -> Queue {
-        let is_remembered = self.ghost.as_mut().is_some_and(|ghost| ghost.take(ghost_hash));
+        let is_remembered = self.ghost.as_mut().is_some_and(|ghost| ghost.take(ghost_hash, bytes));
         let arrival = Arrival { is_remembered, is_filling: self.is_filling, bytes, balance: self.balance(Scope::All) };
         self.policy.order().placement(&arrival)
     }
@@ -391,9 +391,9 @@ impl Memory {
         self.account.statistics.evicted_items += 1;
         let Some(hash) = ghost_hash else { return };
         // Nine tenths of what the cache may hold, as the paper has it.
-        let reach = self.balance(Scope::All).share_bytes / 10 * 9;
-        let ghost = self.ghost.get_or_insert_with(|| Ghost::new(item_count as usize, reach));
-        ghost.set_reach(reach);
+        let size = self.balance(Scope::All).share_bytes / 10 * 9;
+        let ghost = self.ghost.get_or_insert_with(|| Ghost::new(item_count as usize, size));
+        ghost.set_size(size);
         ghost.insert(hash, bytes);
         self.account.ghost_bytes = ghost.bytes() as u64;
     }

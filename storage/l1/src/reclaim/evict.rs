@@ -29,7 +29,9 @@ pub(super) fn step<S: AsMut<Store>>(
     if order == Order::NearestDeadline {
         return nearest_deadline(memory, stores, departed);
     }
-    let preferred = order.victim_queue(&memory.balance(scope));
+    // Once begun, a queue is judged until something leaves it, as the paper has it: a record that moves from small to
+    // main must not send eviction after it at once.
+    let preferred = memory.cursors.evicting.unwrap_or_else(|| order.victim_queue(&memory.balance(scope)));
     let other = if preferred == Queue::Small { Queue::Main } else { Queue::Small };
     let Some((queue, mut walk)) = [preferred, other]
         .into_iter()
@@ -47,7 +49,8 @@ pub(super) fn step<S: AsMut<Store>>(
             Find::End => unreachable!("a sealed segment goes back with its last live record"),
             Find::Live(located, next) => {
                 let index = walk.store;
-                judge(memory, store, &located, &mut |departure| departed(index, departure));
+                let has_left = judge(memory, store, &located, &mut |departure| departed(index, departure));
+                memory.cursors.evicting = if has_left { None } else { Some(queue) };
                 walk.unit = next;
                 break;
             }
@@ -57,11 +60,12 @@ pub(super) fn step<S: AsMut<Store>>(
     true
 }
 
-/// Judges a live record at the old end of its queue.
-fn judge(memory: &mut Memory, store: &mut Store, located: &Located, departed: &mut dyn FnMut(Departure<'_>)) {
+/// Judges a live record at the old end of its queue; whether it has to go.
+fn judge(memory: &mut Memory, store: &mut Store, located: &Located, departed: &mut dyn FnMut(Departure<'_>)) -> bool {
     if located.expires_at_ms.is_some_and(|deadline| deadline <= memory.now_ms()) {
         memory.account.statistics.expired_items += 1;
-        return store.depart_located(memory, located, Cause::Expired, departed);
+        store.depart_located(memory, located, Cause::Expired, departed);
+        return true;
     }
     let verdict = memory.order().verdict(located.chain.queue, located.frequency, memory.promotion_threshold());
     let remember = match verdict {
@@ -69,7 +73,7 @@ fn judge(memory: &mut Memory, store: &mut Store, located: &Located, departed: &m
             let chain = ChainId { queue: Queue::Main, ..located.chain };
             if store.relocate(memory, located, chain, Stream::Head, frequency) {
                 memory.account.statistics.kept_items += 1;
-                return;
+                return false;
             }
             // No segment to copy to, not even a reserved one: it has to go.
             false
@@ -79,6 +83,7 @@ fn judge(memory: &mut Memory, store: &mut Store, located: &Located, departed: &m
     let hash = ghost_hash(located.keyspace, located.slot, located.hash_high);
     store.depart_located(memory, located, Cause::Evicted, departed);
     memory.note_eviction(remember.then_some(hash), located.weight, store.total_len());
+    true
 }
 
 /// The walk at the old end of a queue, begun anew if its segment is gone. `None`: the queue has no segment in scope.

@@ -22,7 +22,7 @@
 mod compact;
 mod evict;
 
-use crate::log::SegmentNumber;
+use crate::log::{Queue, SegmentNumber};
 use crate::memory::{Memory, NoRoom};
 use crate::store::{Departure, Store};
 
@@ -58,6 +58,8 @@ struct Victim {
 pub(crate) struct Cursors {
     /// The segment at the old end of the small and of the main queue.
     evict: [Option<Walk>; 2],
+    /// The queue that is judged until something leaves it.
+    evicting: Option<Queue>,
     /// The segment that is being compacted.
     victim: Option<Victim>,
     /// Bytes of compaction that inserts have paid for and that were not done yet.

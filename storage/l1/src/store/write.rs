@@ -288,8 +288,10 @@ impl Store {
         let log = &self.log;
         let index = &mut self.keyspaces[usize::from(key.keyspace.0)];
         let grown = index.slots[local].insert(key.place.hash_high(), entry, |entry| log.hash_high(entry.location()));
-        index.bytes += grown;
-        memory.account.index_bytes += grown as u64;
+        index.bytes += grown.bytes;
+        memory.account.index_bytes += grown.bytes as u64;
+        let most = &mut memory.account.statistics.entries_moved_max;
+        *most = (*most).max(grown.moved as u64);
     }
 
     /// The index of a keyspace, made if this is its first item.

@@ -75,7 +75,7 @@ impl Rig {
     pub(super) fn put(&mut self, keyspace: u16, bytes: &[u8], known: Known) -> Result<(), NoRoom> {
         let room = self.make_room(known.value.len() + bytes.len() + 64);
         let key = self.key(keyspace, bytes);
-        let value = if known.value.len() % 2 == 0 {
+        let value = if known.value.len().is_multiple_of(2) {
             Value::Inline(&known.value)
         } else {
             Value::Large(Bytes::copy_from_slice(&known.value))
