@@ -106,6 +106,13 @@ impl FromStr for Rate {
 
 /// Compares; an error if a server gave a wrong answer to anything.
 pub fn run(options: &Options, stop: &AtomicBool) -> io::Result<()> {
+    let outcome = compare(options, stop);
+    // A signal to the whole process group ends the servers too; their broken connections are not the news then.
+    check_stop(stop)?;
+    outcome
+}
+
+fn compare(options: &Options, stop: &AtomicBool) -> io::Result<()> {
     if options.server_core == options.load_core {
         return Err(io::Error::other("server and load need a core each: --server-core and --load-core are the same"));
     }
