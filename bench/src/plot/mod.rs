@@ -46,7 +46,7 @@ pub fn run(options: &Options) -> io::Result<()> {
         return Err(io::Error::other("there is no latency in these files"));
     }
     fs::write(&options.out, chart::draw(options.title.as_deref(), &charts))?;
-    println!("{}: {} charts", options.out.display(), charts.len());
+    println!("wrote {}", options.out.display());
     Ok(())
 }
 
