@@ -118,10 +118,9 @@ pub(crate) fn pexpireat(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>
 pub(crate) fn persist(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let key = call.key();
     let volatile = cache.shards.peek(&key, cache.now.unix_ms).is_some_and(|item| item.expires_at_ms.is_some());
-    if volatile {
-        cache.commit(Change::Expire { key, at_ms: None })?;
-    }
-    reply.integer(i64::from(volatile));
+    // Making room for the change may evict the very item: then there is none to persist.
+    let persisted = volatile && cache.commit(Change::Expire { key, at_ms: None })?;
+    reply.integer(i64::from(persisted));
     Ok(())
 }
 
@@ -207,8 +206,8 @@ fn change_deadline(cache: &mut Cache, call: Call<'_>, unit: Unit, reply: &mut Re
         Ok(_) | Err(_) => Change::Remove { key },
     };
     debug_assert!(old_deadline.is_none_or(|at_ms| at_ms > now_ms), "an expired item was found");
-    cache.commit(change)?;
-    reply.integer(1);
+    let changed = cache.commit(change)?;
+    reply.integer(i64::from(changed));
     Ok(())
 }
 
