@@ -24,18 +24,38 @@ pub enum State {
     },
 }
 
+/// Which keys may be gone because memory is small.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Evicts {
+    /// None.
+    Nothing,
+    /// Those with a deadline.
+    Volatile,
+    /// Any.
+    Anything,
+}
+
 /// What the world allows at this moment.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
     /// The time of the tick.
     pub now_ms: u64,
-    /// Any key may be gone: memory is small.
-    pub evicts: bool,
+    /// Keys that may be gone.
+    pub evicts: Evicts,
     /// Any write may be refused with OOM: memory is small.
     pub refuses: bool,
 }
 
 impl State {
+    /// True if it may be gone before its time.
+    pub fn may_be_evicted(&self, rules: Rules) -> bool {
+        match rules.evicts {
+            Evicts::Nothing => false,
+            Evicts::Volatile => deadline_of(self).is_some(),
+            Evicts::Anything => true,
+        }
+    }
+
     /// True if the key exists at `now_ms`.
     pub fn is_alive(&self, now_ms: u64) -> bool {
         match self {
@@ -77,7 +97,7 @@ pub fn touch(state: &State, touch: &Touch, reply: Option<&Reply>, rules: Rules) 
     if alive {
         views.push(state.clone());
     }
-    if !alive || rules.evicts {
+    if !alive || state.may_be_evicted(rules) {
         views.push(State::Missing);
     }
     let mut next = Vec::new();
@@ -266,7 +286,7 @@ fn ttl(state: &State, unit: impl Fn(i64) -> i64, now_ms: u64) -> Expect {
 mod tests {
     use super::*;
 
-    const CALM: Rules = Rules { now_ms: 1_000, evicts: false, refuses: false };
+    const CALM: Rules = Rules { now_ms: 1_000, evicts: Evicts::Nothing, refuses: false };
 
     fn present(value: &'static str, expires_at_ms: Option<u64>) -> State {
         State::Present { value: Bytes::from_static(value.as_bytes()), expires_at_ms }
@@ -293,10 +313,17 @@ mod tests {
 
     #[test]
     fn an_evicted_key_does_not_come_back() {
-        let rules = Rules { evicts: true, ..CALM };
+        let rules = Rules { evicts: Evicts::Anything, ..CALM };
         let state = present("a", None);
         assert_eq!(touch(&state, &Touch::Get, Some(&Reply::Null2), rules), [State::Missing]);
         assert!(touch(&State::Missing, &Touch::Get, Some(&bulk("a")), rules).is_empty());
+    }
+
+    #[test]
+    fn only_a_key_with_a_deadline_is_evicted_if_the_policy_says_so() {
+        let rules = Rules { evicts: Evicts::Volatile, ..CALM };
+        assert!(touch(&present("a", None), &Touch::Get, Some(&Reply::Null2), rules).is_empty());
+        assert_eq!(touch(&present("a", Some(9_000)), &Touch::Get, Some(&Reply::Null2), rules), [State::Missing]);
     }
 
     #[test]

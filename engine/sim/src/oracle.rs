@@ -131,7 +131,7 @@ impl Oracle {
             if explored.finals.is_empty() {
                 return Err(blame(&key, record, &lanes, rules));
             }
-            if explored.missing || rules.evicts {
+            if explored.missing {
                 record.missing_in = tick;
             }
             record.states = explored.finals;
@@ -227,9 +227,8 @@ impl Oracle {
 
     fn check_walk(&self, walk: &Walk, rules: Rules) -> Result<(), String> {
         for (key, record) in self.of_db(walk.db) {
-            let maybe_missing = rules.evicts
-                || record.missing_in >= walk.from_tick
-                || record.states.iter().any(|state| !state.is_alive(rules.now_ms));
+            let may_be_gone = |state: &State| !state.is_alive(rules.now_ms) || state.may_be_evicted(rules);
+            let maybe_missing = record.missing_in >= walk.from_tick || record.states.iter().any(may_be_gone);
             if !maybe_missing && !walk.found.contains(&key.name) {
                 let name = trace::shown(&key.name);
                 return Err(format!("a walk over database {} since tick {} missed {name}", walk.db, walk.from_tick));
@@ -292,7 +291,7 @@ fn explore(from: &[State], lanes: &[Steps], rules: Rules, sums: &mut Sums) -> Ex
         if seen.len() >= VISITS_MAX || !seen.insert((at.clone(), state.clone())) {
             continue;
         }
-        explored.missing |= !state.is_alive(rules.now_ms);
+        explored.missing |= !state.is_alive(rules.now_ms) || state.may_be_evicted(rules);
         let over = |lane: usize| usize::from(at[lane]) >= lanes[lane].certain;
         if (0..lanes.len()).all(over) && !explored.finals.contains(&state) {
             explored.finals.push(state.clone());

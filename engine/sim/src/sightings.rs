@@ -3,6 +3,7 @@
 //! A simulator that never starves its server of buffers proves nothing about buffers, so the tests ask for every line of
 //! this table to be above zero over the seeds that they run.
 
+use cache::Usage;
 use server::node::Counters;
 
 use crate::command::Command;
@@ -76,6 +77,12 @@ sightings! {
     idle_closes,
     /// Commands whose connection died with them, executed or not.
     unanswered_commands,
+    /// Items that had to go because memory is small.
+    items_evicted,
+    /// Items that upkeep removed at their deadline.
+    items_expired,
+    /// Items that were moved to win their segment back.
+    items_compacted,
     /// Writes that were refused for want of memory.
     writes_refused,
     /// Values that were too large to be stored.
@@ -94,6 +101,13 @@ impl Sightings {
         self.output_limit_closes += counters.output_limit_closes;
         self.output_pauses += counters.output_pauses;
         self.idle_closes += counters.idle_closes;
+    }
+
+    /// Adds what the memory tier has counted.
+    pub fn add_usage(&mut self, usage: &Usage) {
+        self.items_evicted += usage.statistics.evicted_items;
+        self.items_expired += usage.statistics.expired_items;
+        self.items_compacted += usage.statistics.compacted_items;
     }
 
     /// Notes an answer.

@@ -186,6 +186,7 @@ impl Simulation {
         self.summary.seen += self.reactor.ring().seen;
         let counters = self.reactor.node().counters;
         self.summary.seen.add_counters(&counters);
+        self.summary.seen.add_usage(&self.reactor.node().cache.usage());
         Ok(())
     }
 
@@ -290,6 +291,8 @@ impl Simulation {
             }
             script.extend(keys.chunks(AUDITED_TOGETHER_MAX).map(|keys| Command::Mget(keys.to_vec())));
             script.push(Command::Size(db));
+            script.push(Command::Flush(db));
+            script.push(Command::Size(db));
         }
         trace::line(|| format!("an audit of {} commands", script.len()));
         let number = self.clients.len();
@@ -303,6 +306,10 @@ impl Simulation {
         self.until("the audit is over", |simulation| {
             let network = &simulation.reactor.ring().network;
             simulation.clients.iter_mut().all(|client| client.is_done(network))
+        })?;
+        self.until("the memory of what was flushed is free", |simulation| {
+            let usage = simulation.reactor.node().cache.usage();
+            usage.live_bytes == 0 && usage.heap_bytes == 0
         })
     }
 

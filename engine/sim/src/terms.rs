@@ -8,12 +8,17 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use server::node::ConnectionLimits;
 
+use crate::model::Evicts;
 use crate::weather::pick;
 
 /// Memory that holds everything a seed ever stores, in bytes.
 const MEMORY_GENEROUS: u64 = 256 << 20;
 /// Memory that does not, in bytes.
 const MEMORY_TINY: u64 = 2 << 20;
+
+/// Policies, each of another kind.
+const POLICIES: &[&str] =
+    &["allkeys-s3fifo", "allkeys-s3fifo", "noeviction", "volatile-s3fifo", "volatile-ttl", "allkeys-lru", "allkeys-random"];
 
 /// The settings of a seed's server.
 #[derive(Clone, Debug)]
@@ -45,7 +50,7 @@ pub struct Terms {
 impl Terms {
     /// The terms of some seed.
     pub fn random(rng: &mut StdRng) -> Terms {
-        let is_tiny = rng.random_bool(0.15);
+        let is_tiny = rng.random_bool(0.2);
         let clients = rng.random_range(1..crate::workload::CLIENTS_MAX);
         Terms {
             clients,
@@ -56,15 +61,20 @@ impl Terms {
             unsent_pause_bytes: pick(rng, &[100, 20_000, 1 << 20]),
             large_bytes_max: 200_000,
             memory_bytes: if is_tiny { MEMORY_TINY } else { MEMORY_GENEROUS },
-            policy: if is_tiny { pick(rng, &["allkeys-s3fifo", "noeviction"]) } else { "allkeys-s3fifo" },
+            policy: if is_tiny { pick(rng, POLICIES) } else { pick(rng, &["allkeys-s3fifo", "noeviction"]) },
             password: rng.random_bool(0.1).then_some("correct horse"),
             drains_busy: rng.random_bool(0.2),
         }
     }
 
-    /// True if any key may be gone.
-    pub fn evicts(&self) -> bool {
-        self.memory_bytes == MEMORY_TINY && self.policy != "noeviction"
+    /// Keys that may be gone.
+    pub fn evicts(&self) -> Evicts {
+        match self.policy {
+            _ if self.memory_bytes != MEMORY_TINY => Evicts::Nothing,
+            "noeviction" => Evicts::Nothing,
+            policy if policy.starts_with("volatile-") => Evicts::Volatile,
+            _ => Evicts::Anything,
+        }
     }
 
     /// True if any write may be refused.
