@@ -11,8 +11,9 @@
 //! `passed` counts the items whose home is this bucket or an earlier one and that lie in a later one: a search that
 //! finds nothing here may stop when it is 0. At 255 it sticks, until the table is rebuilt.
 //!
-//! Absent on purpose: a demand for alignment. Tables are allocated in sizes for which the server's allocator aligns to
-//! 64 by nature; asking for it would make it allocate more.
+//! Absent on purpose: the memory. A bucket is a line of [`Lines`](super::lines::Lines).
+
+use crate::raw::Line;
 
 /// Entries in one bucket.
 pub(crate) const LANES: usize = 7;
@@ -25,14 +26,11 @@ const PASSED_SHIFT: u32 = 56;
 const PASSED_STUCK: u64 = 255;
 
 /// One cache line of the index.
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub(crate) struct Bucket {
-    tags: u64,
-    entries: [u64; LANES],
-}
+pub(crate) type Bucket = Line;
 
-const _: () = assert!(size_of::<Bucket>() == 64);
+const TAGS: usize = 0;
+const FIRST: usize = 1;
+const _: () = assert!(FIRST + LANES == 8);
 
 /// The lanes of a bucket that something holds for, lowest first.
 #[derive(Clone, Copy)]
@@ -59,72 +57,73 @@ pub(crate) fn tag_of(hash_high: u32) -> u8 {
 }
 
 impl Bucket {
-    pub(crate) const EMPTY: Bucket = Bucket { tags: 0, entries: [0; LANES] };
+    #[cfg(test)]
+    pub(crate) const EMPTY: Bucket = Line([0; 8]);
 
     /// Lanes with this tag.
     #[inline]
     pub(crate) fn matching(&self, tag: u8) -> Lanes {
-        zero_bytes(self.tags ^ (LOW * u64::from(tag)))
+        zero_bytes(self.0[TAGS] ^ (LOW * u64::from(tag)))
     }
 
     /// Lanes that hold nothing.
     #[inline]
     pub(crate) fn free(&self) -> Lanes {
-        zero_bytes(self.tags)
+        zero_bytes(self.0[TAGS])
     }
 
     /// Lanes that hold an entry.
     #[inline]
     pub(crate) fn occupied(&self) -> Lanes {
-        Lanes(zero_bytes(self.tags).0 ^ HIGH)
+        Lanes(zero_bytes(self.0[TAGS]).0 ^ HIGH)
     }
 
     #[inline]
     pub(crate) fn entry(&self, lane: usize) -> u64 {
-        self.entries[lane]
+        self.0[FIRST + lane]
     }
 
     #[inline]
     pub(crate) fn tag(&self, lane: usize) -> u8 {
-        (self.tags >> (lane * 8)) as u8
+        (self.0[TAGS] >> (lane * 8)) as u8
     }
 
     #[inline]
     pub(crate) fn replace(&mut self, lane: usize, entry: u64) {
-        self.entries[lane] = entry;
+        self.0[FIRST + lane] = entry;
     }
 
     #[inline]
     pub(crate) fn fill(&mut self, lane: usize, tag: u8, entry: u64) {
         debug_assert!(tag != 0 && self.tag(lane) == 0);
-        self.tags |= u64::from(tag) << (lane * 8);
-        self.entries[lane] = entry;
+        self.0[TAGS] |= u64::from(tag) << (lane * 8);
+        self.0[FIRST + lane] = entry;
     }
 
     #[inline]
     pub(crate) fn empty(&mut self, lane: usize) {
-        self.tags &= !(0xFF << (lane * 8));
+        self.0[TAGS] &= !(0xFF << (lane * 8));
     }
 
     /// Whether an item that was looked for here may lie further on.
     #[inline]
     pub(crate) fn was_passed(&self) -> bool {
-        self.tags >> PASSED_SHIFT != 0
+        self.0[TAGS] >> PASSED_SHIFT != 0
     }
 
     #[inline]
     pub(crate) fn add_passed(&mut self) {
-        if self.tags >> PASSED_SHIFT != PASSED_STUCK {
-            self.tags += 1 << PASSED_SHIFT;
+        if self.0[TAGS] >> PASSED_SHIFT != PASSED_STUCK {
+            self.0[TAGS] += 1 << PASSED_SHIFT;
         }
     }
 
     #[inline]
     pub(crate) fn remove_passed(&mut self) {
-        let passed = self.tags >> PASSED_SHIFT;
+        let passed = self.0[TAGS] >> PASSED_SHIFT;
         debug_assert!(passed != 0, "an item that passed this bucket was counted");
         if passed != PASSED_STUCK {
-            self.tags -= 1 << PASSED_SHIFT;
+            self.0[TAGS] -= 1 << PASSED_SHIFT;
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Invariants
 //! - `slots` is empty until the first insert: an unused database costs nothing per slot.
-//! - `bytes` is what the slots' array and tables have allocated.
+//! - `bytes` is what the slots' array and directories have allocated; the tables' lines belong to the store.
 
 use super::slot::SlotIndex;
 use crate::allocation::rounded;

@@ -8,8 +8,10 @@
 //! - A directory never shrinks until the slot is empty: then it becomes one empty table again.
 
 use super::entry::Entry;
-use super::table::{Position, Table};
+use super::lines::Lines;
+use super::table::{Position, SPLIT_BLOCKS, Table};
 use crate::allocation::rounded;
+use crate::memory::{Memory, NoRoom};
 
 /// One slot of a keyspace.
 pub(crate) enum SlotIndex {
@@ -19,22 +21,12 @@ pub(crate) enum SlotIndex {
     Many(Box<Directory>),
 }
 
-const _: () = assert!(size_of::<SlotIndex>() <= 24);
-
-/// What an insert took.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Growth {
-    /// Bytes allocated.
-    pub(crate) bytes: usize,
-    /// Entries moved.
-    pub(crate) moved: usize,
-}
+const _: () = assert!(size_of::<SlotIndex>() == 64);
 
 /// Tables by the top `depth` bits of the hash.
 pub(crate) struct Directory {
     depth: u8,
     len: usize,
-    tables_bytes: usize,
     table_of: Vec<u32>,
     tables: Vec<Table>,
 }
@@ -60,9 +52,84 @@ impl SlotIndex {
         }
     }
 
-    /// The table that holds this hash, for changes that keep its length.
+    /// Makes room for one more entry with this hash; returns how many entries that moved. Fails if there is no memory for
+    /// it, or if more items than a table holds have the same hash.
     #[inline]
-    pub(crate) fn table_mut(&mut self, hash_high: u32) -> &mut Table {
+    pub(crate) fn prepare(
+        &mut self,
+        lines: &mut Lines,
+        memory: &mut Memory,
+        hash_high: u32,
+        full_hash: impl Fn(Entry) -> u32,
+    ) -> Result<usize, NoRoom> {
+        if self.table(hash_high).is_full() { self.make_room(lines, memory, hash_high, full_hash) } else { Ok(0) }
+    }
+
+    /// Adds an entry that is not there yet, and for which `prepare` made room.
+    #[inline]
+    pub(crate) fn insert(&mut self, lines: &mut Lines, hash_high: u32, entry: Entry) {
+        self.table_mut(hash_high).insert(lines, hash_high, entry);
+        if let SlotIndex::Many(directory) = self {
+            directory.len += 1;
+        }
+    }
+
+    /// Removes an entry.
+    #[inline]
+    pub(crate) fn remove(
+        &mut self,
+        lines: &mut Lines,
+        memory: &mut Memory,
+        hash_high: u32,
+        position: Position,
+        full_hash: impl Fn(Entry) -> u32,
+    ) {
+        if let SlotIndex::Many(directory) = self {
+            directory.len -= 1;
+        }
+        let table = self.table_mut(hash_high);
+        table.remove(lines, hash_high, position);
+        if table.is_sparse() {
+            table.shrink(lines, memory, full_hash);
+        }
+        if self.is_empty() {
+            // An empty table has given its runs back, so all tables of a directory have.
+            *self = SlotIndex::new();
+        }
+    }
+
+    /// Bytes allocated outside of `Lines`, as the allocator rounds them.
+    pub(crate) fn allocated_bytes(&self) -> usize {
+        match self {
+            SlotIndex::One(_) => 0,
+            SlotIndex::Many(directory) => directory.allocated_bytes(),
+        }
+    }
+
+    /// Every entry of the slot.
+    #[cfg(test)]
+    pub(crate) fn entries<'a>(&'a self, lines: &'a Lines) -> impl Iterator<Item = (u8, Entry)> + 'a {
+        let tables = match self {
+            SlotIndex::One(table) => std::slice::from_ref(table),
+            SlotIndex::Many(directory) => &directory.tables[..],
+        };
+        tables.iter().flat_map(|table| table.entries(lines))
+    }
+
+    /// Takes one of the tables out, to free the slot step by step; `None` once the slot is empty.
+    pub(crate) fn take_table(&mut self) -> Option<Table> {
+        let taken = match self {
+            SlotIndex::One(table) => Some(std::mem::replace(table, Table::new(0))).filter(Table::has_runs),
+            SlotIndex::Many(directory) => directory.tables.pop(),
+        };
+        if taken.is_none() {
+            *self = SlotIndex::new();
+        }
+        taken
+    }
+
+    #[inline]
+    fn table_mut(&mut self, hash_high: u32) -> &mut Table {
         match self {
             SlotIndex::One(table) => table,
             SlotIndex::Many(directory) => {
@@ -72,108 +139,39 @@ impl SlotIndex {
         }
     }
 
-    /// Adds an entry that is not there yet; returns what that took.
-    #[inline]
-    pub(crate) fn insert(&mut self, hash_high: u32, entry: Entry, full_hash: impl Fn(Entry) -> u32) -> Growth {
-        let grown =
-            if self.table(hash_high).is_full() { self.make_room(hash_high, full_hash) } else { Growth::default() };
-        self.table_mut(hash_high).insert(hash_high, entry);
-        if let SlotIndex::Many(directory) = self {
-            directory.len += 1;
-        }
-        grown
-    }
-
-    /// Removes an entry; returns by how many bytes the slot's memory shrank.
-    #[inline]
-    pub(crate) fn remove(&mut self, hash_high: u32, position: Position, full_hash: impl Fn(Entry) -> u32) -> usize {
-        let table = self.table_mut(hash_high);
-        table.remove(hash_high, position);
-        let sparse = table.is_sparse();
-        if let SlotIndex::Many(directory) = self {
-            directory.len -= 1;
-        }
-        if sparse { self.shrink(hash_high, full_hash) } else { 0 }
-    }
-
-    /// Bytes allocated, as the allocator rounds them.
-    pub(crate) fn allocated_bytes(&self) -> usize {
-        match self {
-            SlotIndex::One(table) => table.allocated_bytes(),
-            SlotIndex::Many(directory) => directory.allocated_bytes(),
-        }
-    }
-
-    /// Every entry of the slot.
-    #[cfg(test)]
-    pub(crate) fn entries(&self) -> impl Iterator<Item = (u8, Entry)> + '_ {
-        let tables = match self {
-            SlotIndex::One(table) => std::slice::from_ref(table),
-            SlotIndex::Many(directory) => &directory.tables[..],
-        };
-        tables.iter().flat_map(Table::entries)
-    }
-
-    /// Takes one of the tables out, to free the slot step by step; `None` once the slot is empty.
-    pub(crate) fn take_table(&mut self) -> Option<Table> {
-        let taken = match self {
-            SlotIndex::One(table) => Some(std::mem::replace(table, Table::new(0))).filter(|table| table.len() > 0),
-            SlotIndex::Many(directory) => {
-                let table = directory.tables.pop();
-                directory.tables_bytes -= table.as_ref().map_or(0, Table::allocated_bytes);
-                table
-            }
-        };
-        if taken.is_none() {
-            *self = SlotIndex::new();
-        }
-        taken
-    }
-
     #[cold]
-    fn make_room(&mut self, hash_high: u32, full_hash: impl Fn(Entry) -> u32) -> Growth {
-        let before = self.allocated_bytes();
+    fn make_room(
+        &mut self,
+        lines: &mut Lines,
+        memory: &mut Memory,
+        hash_high: u32,
+        full_hash: impl Fn(Entry) -> u32,
+    ) -> Result<usize, NoRoom> {
         let mut moved = 0;
-        // Ends: each split deepens the table of this hash, and a table too deep to split grows instead.
+        // Ends: each split deepens the table of this hash, and one too deep to split grows, until it is as large as can be.
         while self.table(hash_high).is_full() {
-            moved += self.table(hash_high).len();
-            if self.table(hash_high).should_split() {
-                self.directory().split(hash_high, &full_hash);
+            let table = self.table(hash_high);
+            let len = table.len();
+            if table.should_split(lines) {
+                lines.ensure(memory, SPLIT_BLOCKS)?;
+                self.directory().split(lines, memory, hash_high, &full_hash);
+            } else if let Some(blocks) = table.blocks_to_grow() {
+                lines.ensure(memory, blocks)?;
+                self.table_mut(hash_high).grow(lines, memory, &full_hash);
             } else {
-                self.resize(hash_high, |table| table.grow(&full_hash));
+                return if table.has_lane() { Ok(moved) } else { Err(NoRoom) };
             }
+            moved += len;
         }
-        Growth { bytes: self.allocated_bytes() - before, moved }
-    }
-
-    #[cold]
-    fn shrink(&mut self, hash_high: u32, full_hash: impl Fn(Entry) -> u32) -> usize {
-        let before = self.allocated_bytes();
-        if self.is_empty() {
-            *self = SlotIndex::new();
-        } else {
-            self.resize(hash_high, |table| table.shrink(full_hash));
-        }
-        before - self.allocated_bytes()
-    }
-
-    fn resize(&mut self, hash_high: u32, change: impl FnOnce(&mut Table)) {
-        let table = self.table_mut(hash_high);
-        let before = table.allocated_bytes();
-        change(table);
-        let after = table.allocated_bytes();
-        if let SlotIndex::Many(directory) = self {
-            directory.tables_bytes = directory.tables_bytes - before + after;
-        }
+        Ok(moved)
     }
 
     /// The directory, made if there is none.
     fn directory(&mut self) -> &mut Directory {
         if let SlotIndex::One(table) = self {
             let table = std::mem::replace(table, Table::new(0));
-            let (len, tables_bytes) = (table.len(), table.allocated_bytes());
-            let directory = Directory { depth: 0, len, tables_bytes, table_of: vec![0], tables: vec![table] };
-            *self = SlotIndex::Many(Box::new(directory));
+            let len = table.len();
+            *self = SlotIndex::Many(Box::new(Directory { depth: 0, len, table_of: vec![0], tables: vec![table] }));
         }
         match self {
             SlotIndex::Many(directory) => directory,
@@ -193,20 +191,16 @@ impl Directory {
         rounded(size_of::<Directory>())
             + rounded(self.table_of.capacity() * size_of::<u32>())
             + rounded(self.tables.capacity() * size_of::<Table>())
-            + self.tables_bytes
     }
 
-    fn split(&mut self, hash_high: u32, full_hash: impl Fn(Entry) -> u32) {
+    fn split(&mut self, lines: &mut Lines, memory: &mut Memory, hash_high: u32, full_hash: impl Fn(Entry) -> u32) {
         let number = self.number(hash_high);
         let old_depth = self.tables[number].depth();
         if old_depth == self.depth {
             self.table_of = self.table_of.iter().flat_map(|table| [*table, *table]).collect();
             self.depth += 1;
         }
-        let before = self.tables[number].allocated_bytes();
-        let upper = self.tables[number].split(full_hash);
-        self.tables_bytes =
-            self.tables_bytes - before + self.tables[number].allocated_bytes() + upper.allocated_bytes();
+        let upper = self.tables[number].split(lines, memory, full_hash);
         let upper_number = self.tables.len() as u32;
         self.tables.push(upper);
         // The old table covered 2^(depth - old_depth) places in a row; the upper half of them changes.
@@ -220,34 +214,32 @@ impl Directory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::MemoryOptions;
     use crate::log::{Location, SegmentNumber};
 
     fn check(count: u32, hash_of: impl Fn(u32) -> u32 + Copy) {
+        let options = MemoryOptions { segment_bytes: Some(4096), ..MemoryOptions::default() };
+        let (mut memory, mut lines) = (Memory::new(options).unwrap(), Lines::default());
         let mut slot = SlotIndex::new();
-        let mut bytes = 0;
-        let full = |entry: Entry| {
-            let location = entry.location();
-            hash_of((location.segment.0 << 18) | location.unit)
-        };
+        let id_of = |entry: Entry| (entry.location().segment.0 << 18) | entry.location().unit;
+        let full = |entry: Entry| hash_of(id_of(entry));
         for id in 0..count {
             let location = Location { segment: SegmentNumber(id >> 18), unit: id & 0x3FFFF };
-            bytes += slot.insert(hash_of(id), Entry::new(hash_of(id), location, 0), full).bytes;
-            if id % 64 == 0 {
-                assert_eq!(bytes, slot.allocated_bytes());
-            }
+            let moved = slot.prepare(&mut lines, &mut memory, hash_of(id), full).unwrap();
+            assert!(moved <= 1024 * 12, "a split moves one table, but for hashes that are all alike");
+            slot.insert(&mut lines, hash_of(id), Entry::new(hash_of(id), location, 0));
         }
-        assert_eq!(slot.entries().count(), count as usize);
-        let find = |slot: &SlotIndex, id: u32| {
-            slot.table(hash_of(id))
-                .find(hash_of(id), |entry| (entry.location().segment.0 << 18) | entry.location().unit == id)
+        assert_eq!(slot.entries(&lines).count(), count as usize);
+        let find = |slot: &SlotIndex, lines: &Lines, id: u32| {
+            slot.table(hash_of(id)).find(lines, hash_of(id), |entry| id_of(entry) == id)
         };
         for id in 0..count {
-            let position = find(&slot, id).unwrap();
-            bytes -= slot.remove(hash_of(id), position, full);
-            assert!(find(&slot, id).is_none());
+            let position = find(&slot, &lines, id).unwrap();
+            slot.remove(&mut lines, &mut memory, hash_of(id), position, full);
+            assert!(find(&slot, &lines, id).is_none());
         }
         assert!(slot.is_empty());
-        assert_eq!((bytes, slot.allocated_bytes()), (0, 0));
+        assert_eq!((slot.allocated_bytes(), lines.bytes(), memory.usage().index_bytes), (0, 0, 0));
     }
 
     #[test]
@@ -261,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn hashes_that_are_all_equal_grow_one_table() {
-        check(2_000, |_| 0xDEAD_BEEF);
+    fn hashes_that_are_all_equal_fill_one_table() {
+        check(800, |_| 0xDEAD_BEEF);
     }
 }

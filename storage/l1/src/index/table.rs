@@ -4,27 +4,39 @@
 //! buckets will do, and a rebuild reads and writes front to back. An item whose home is full lies in the next bucket
 //! with a free lane.
 //!
+//! ```text
+//!   runs[0] -> [ bucket 0 ][ bucket 1 ][ bucket 2 ][ bucket 3 ]
+//!   runs[1] -> [ bucket 4 ][ bucket 5 ][ bucket 6 ][ bucket 7 ]     runs of one length, from Lines
+//! ```
+//! The table itself is one cache line: length, depth, and where its runs are.
+//!
 //! Invariants
-//! - A rebuild or a split moves at most [`ITEMS_MAX`] entries, unless more items than that share 32 hash bits.
+//! - A rebuild or a split moves at most [`LANES_MAX`] entries.
 //! - Until depth [`ENTRY_DEPTH_MAX`], homes depend only on the hash bits in the entries: growing touches no record.
+//! - A table that is dropped has given its runs back, or its store has given back all lines.
 //!
 //! Performance: `benches/lookup.rs` compares it with a `hashbrown::HashTable<u64>` per slot.
 
+use std::num::NonZeroU8;
+
 use super::bucket::{Bucket, LANES, tag_of};
 use super::entry::{Entry, HASH_BITS};
-use crate::allocation::rounded;
+use super::lines::{BLOCK_LINES, LineNumber, Lines};
+use crate::memory::Memory;
 
-/// Bucket counts that a table may have: with 64 bytes a bucket these are the allocator's size classes.
-const SIZES: [u8; 24] = [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 112, 128];
+const RUNS: usize = 15;
+
+/// Bucket counts that a table may have, each a number of equal runs: steps of an eighth, coarser where tables are small.
+const SIZES: [u8; 23] = [0, 1, 2, 4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 44, 48, 56, 64, 72, 80, 88, 96, 104, 120];
 
 /// Most buckets before a table is split.
 const BUCKETS_MAX: usize = SIZES[SIZES.len() - 1] as usize;
 
-/// Most items in a table that can still be split.
-pub(crate) const ITEMS_MAX: usize = items_max(BUCKETS_MAX);
-const _: () = assert!(ITEMS_MAX <= 1024);
+/// Most entries in any table: a full one that cannot be split.
+pub(crate) const LANES_MAX: usize = BUCKETS_MAX * LANES;
+const _: () = assert!(LANES_MAX <= 1024);
 
-/// Up to this depth the entry's own hash bits choose the bucket; 13 of them are left then, for at most 128 buckets.
+/// Up to this depth the entry's own hash bits choose the bucket; 13 of them are left then, for at most 120 buckets.
 const ENTRY_DEPTH_MAX: u8 = 9;
 const _: () = assert!(HASH_BITS - ENTRY_DEPTH_MAX as u32 >= 13);
 
@@ -45,6 +57,25 @@ const fn items_max(buckets: usize) -> usize {
     }
 }
 
+/// The order of the runs of a table with this many buckets: runs of `1 << order` lines.
+#[inline]
+const fn run_order(buckets: usize) -> usize {
+    match buckets {
+        0 | 1 => 0,
+        2 => 1,
+        3..=60 => 2,
+        _ => 3,
+    }
+}
+
+/// Blocks that certainly hold this many buckets.
+const fn blocks_for(buckets: usize) -> usize {
+    buckets.div_ceil(BLOCK_LINES) + 1
+}
+
+/// Free blocks with which a split cannot fail, even if all entries go to one side.
+pub(crate) const SPLIT_BLOCKS: usize = 2 * blocks_for(BUCKETS_MAX);
+
 /// Where an entry lies. Valid until the table changes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Position {
@@ -54,14 +85,18 @@ pub(crate) struct Position {
 
 /// A set of entries, found by hash.
 pub(crate) struct Table {
-    buckets: Box<[Bucket]>,
-    len: u32,
-    depth: u8,
+    runs: [LineNumber; RUNS],
+    len: u16,
+    buckets: u8,
+    /// One more than the depth: the zero that is left tells a slot's enum what it holds.
+    depth: NonZeroU8,
 }
 
+const _: () = assert!(size_of::<Table>() == 64 && RUNS * BLOCK_LINES == BUCKETS_MAX);
+
 impl Table {
-    pub(crate) fn new(depth: u8) -> Table {
-        Table { buckets: Box::default(), len: 0, depth }
+    pub(crate) const fn new(depth: u8) -> Table {
+        Table { runs: [0; RUNS], len: 0, buckets: 0, depth: NonZeroU8::MIN.saturating_add(depth) }
     }
 
     #[inline]
@@ -70,27 +105,29 @@ impl Table {
     }
 
     /// How many directory bits choose this table.
+    #[inline]
     pub(crate) fn depth(&self) -> u8 {
-        self.depth
+        self.depth.get() - 1
     }
 
-    /// Bytes allocated, as the allocator rounds them.
-    pub(crate) fn allocated_bytes(&self) -> usize {
-        rounded(self.buckets.len() * size_of::<Bucket>())
-    }
-
-    pub(crate) fn prefetch(&self, hash_high: u32) {
-        crate::raw::prefetch(&self.buckets, self.home(hash_high));
+    #[inline]
+    pub(crate) fn prefetch(&self, lines: &Lines, hash_high: u32) {
+        lines.prefetch(self.line_of(self.home(hash_high)));
     }
 
     /// The first entry with this tag that `matches`.
     #[inline]
-    pub(crate) fn find(&self, hash_high: u32, mut matches: impl FnMut(Entry) -> bool) -> Option<Position> {
+    pub(crate) fn find(
+        &self,
+        lines: &Lines,
+        hash_high: u32,
+        mut matches: impl FnMut(Entry) -> bool,
+    ) -> Option<Position> {
         let tag = tag_of(hash_high);
         let mut at = self.home(hash_high);
         // A full turn ends the search even if every `passed` count sticks.
-        for _ in 0..self.buckets.len() {
-            let bucket = &self.buckets[at];
+        for _ in 0..self.buckets {
+            let bucket = lines.line(self.line_of(at));
             for lane in bucket.matching(tag) {
                 if matches(Entry::from_bits(bucket.entry(lane))) {
                     return Some(Position { bucket: at as u32, lane: lane as u32 });
@@ -105,179 +142,242 @@ impl Table {
     }
 
     #[inline]
-    pub(crate) fn entry(&self, position: Position) -> Entry {
-        Entry::from_bits(self.buckets[position.bucket as usize].entry(position.lane as usize))
+    pub(crate) fn entry(&self, lines: &Lines, position: Position) -> Entry {
+        Entry::from_bits(lines.line(self.line_of(position.bucket as usize)).entry(position.lane as usize))
     }
 
     #[inline]
-    pub(crate) fn replace(&mut self, position: Position, entry: Entry) {
-        self.buckets[position.bucket as usize].replace(position.lane as usize, entry.bits());
+    pub(crate) fn replace(&self, lines: &mut Lines, position: Position, entry: Entry) {
+        lines.line_mut(self.line_of(position.bucket as usize)).replace(position.lane as usize, entry.bits());
     }
 
-    /// Whether the next insert needs more buckets.
+    /// Whether the next insert should find more buckets.
     #[inline]
     pub(crate) fn is_full(&self) -> bool {
-        self.len() >= items_max(self.buckets.len())
+        self.len() >= items_max(self.buckets as usize)
     }
 
     /// Whether a full table should become two rather than one that is larger.
-    pub(crate) fn should_split(&self) -> bool {
-        self.buckets.len() >= BUCKETS_MAX
-            && self.depth < DEPTH_MAX
-            && (self.depth < DEPTH_BLIND_MAX || self.is_told_apart_soon())
+    pub(crate) fn should_split(&self, lines: &Lines) -> bool {
+        self.buckets as usize == BUCKETS_MAX
+            && self.depth() < DEPTH_MAX
+            && (self.depth() < DEPTH_BLIND_MAX || self.is_told_apart_soon(lines))
     }
 
-    /// Whether the next two hash bits differ between any two items.
-    fn is_told_apart_soon(&self) -> bool {
-        let bits = |entry: Entry| entry.hash_high() << self.depth >> 30;
-        let mut entries = self.entries().map(|(_, entry)| bits(entry));
-        entries.next().is_some_and(|first| entries.any(|other| other != first))
+    /// Whether an insert is possible at all: the last eighth of the lanes is for tables that can neither grow nor split.
+    pub(crate) fn has_lane(&self) -> bool {
+        self.len() < self.buckets as usize * LANES
     }
 
-    /// Adds an entry that is not there yet. The table must not be full.
+    /// Free blocks with which `grow` cannot fail; `None` if the table is as large as can be.
+    pub(crate) fn blocks_to_grow(&self) -> Option<usize> {
+        let larger = buckets_for(self.len() + 1);
+        (larger > self.buckets as usize).then_some(blocks_for(larger))
+    }
+
+    /// Adds an entry that is not there yet. There is a lane for it.
     #[inline]
-    pub(crate) fn insert(&mut self, hash_high: u32, entry: Entry) {
-        debug_assert!(!self.is_full());
-        self.place(self.home(hash_high), tag_of(hash_high), entry);
+    pub(crate) fn insert(&mut self, lines: &mut Lines, hash_high: u32, entry: Entry) {
+        debug_assert!(self.has_lane());
+        self.place(lines, self.home(hash_high), tag_of(hash_high), entry);
         self.len += 1;
     }
 
     /// Removes the entry at `position`, found with this hash.
-    pub(crate) fn remove(&mut self, hash_high: u32, position: Position) {
+    pub(crate) fn remove(&mut self, lines: &mut Lines, hash_high: u32, position: Position) {
         let mut at = self.home(hash_high);
         while at != position.bucket as usize {
-            self.buckets[at].remove_passed();
+            lines.line_mut(self.line_of(at)).remove_passed();
             at = self.after(at);
         }
-        self.buckets[at].empty(position.lane as usize);
+        lines.line_mut(self.line_of(at)).empty(position.lane as usize);
         self.len -= 1;
     }
 
     /// Makes room for at least one more. `full_hash` reads the 32 hash bits of an entry's record, for deep tables.
-    pub(crate) fn grow(&mut self, full_hash: impl Fn(Entry) -> u32) {
-        let buckets = buckets_for(self.len() + 1);
-        self.rebuild(buckets, full_hash);
+    pub(crate) fn grow(&mut self, lines: &mut Lines, memory: &mut Memory, full_hash: impl Fn(Entry) -> u32) {
+        self.rebuild(lines, memory, buckets_for(self.len() + 1), full_hash);
     }
 
-    /// Gives memory back when less than half of what is allocated is in use.
+    /// Whether less than half of the buckets are needed.
     #[inline]
     pub(crate) fn is_sparse(&self) -> bool {
-        self.len() * 2 < items_max(self.buckets.len()) && (self.buckets.len() > 1 || self.len == 0)
+        self.len() * 2 < items_max(self.buckets as usize) && (self.buckets > 1 || self.len == 0)
     }
 
-    pub(crate) fn shrink(&mut self, full_hash: impl Fn(Entry) -> u32) {
+    /// Gives buckets back that are not needed, if there is room to build the smaller table.
+    pub(crate) fn shrink(&mut self, lines: &mut Lines, memory: &mut Memory, full_hash: impl Fn(Entry) -> u32) {
         // An eighth of slack, so that the next inserts do not grow it at once.
-        let buckets = if self.len == 0 { 0 } else { buckets_for(self.len() + self.len() / 8) };
-        if buckets < self.buckets.len() {
-            self.rebuild(buckets, full_hash);
+        let buckets = buckets_for(self.len() + self.len() / 8);
+        if buckets < self.buckets as usize && (buckets == 0 || lines.free_blocks() >= blocks_for(buckets)) {
+            self.rebuild(lines, memory, buckets, full_hash);
         }
     }
 
     /// Splits by the next hash bit: keeps the items where it is 0, returns those where it is 1.
-    pub(crate) fn split(&mut self, full_hash: impl Fn(Entry) -> u32) -> Table {
-        debug_assert!(self.depth < DEPTH_MAX);
-        let depth = self.depth + 1;
+    pub(crate) fn split(&mut self, lines: &mut Lines, memory: &mut Memory, full_hash: impl Fn(Entry) -> u32) -> Table {
+        debug_assert!(self.depth() < DEPTH_MAX);
+        let depth = self.depth() + 1;
         let hash_of = |entry: Entry| if depth > ENTRY_DEPTH_MAX { full_hash(entry) } else { entry.hash_high() };
         let bit = 1u32 << (32 - u32::from(depth));
-        let upper_len = self.entries().filter(|(_, entry)| hash_of(*entry) & bit != 0).count();
-        let mut halves = [(self.len() - upper_len, Table::new(depth)), (upper_len, Table::new(depth))];
-        for (len, half) in &mut halves {
-            half.buckets = empty_buckets(buckets_for(*len + *len / 8));
+        let upper_len = self.entries(lines).filter(|(_, entry)| hash_of(*entry) & bit != 0).count();
+        let sized = |len: usize, lines: &mut Lines| {
+            let mut half = Table::new(depth);
+            half.take_runs(lines, buckets_for(len + len / 8));
+            half
+        };
+        let mut halves = [sized(self.len() - upper_len, lines), sized(upper_len, lines)];
+        for at in 0..self.buckets as usize {
+            let bucket = *lines.line(self.line_of(at));
+            for lane in bucket.occupied() {
+                let entry = Entry::from_bits(bucket.entry(lane));
+                let hash = hash_of(entry);
+                let half = &mut halves[usize::from(hash & bit != 0)];
+                half.place(lines, half.home(hash), bucket.tag(lane), entry);
+                half.len += 1;
+            }
         }
-        for (tag, entry) in self.entries() {
-            let hash = hash_of(entry);
-            let (_, half) = &mut halves[usize::from(hash & bit != 0)];
-            half.place(half.home(hash), tag, entry);
-            half.len += 1;
-        }
-        let [(_, lower), (_, upper)] = halves;
+        self.release(lines, memory);
+        let [lower, upper] = halves;
         *self = lower;
         upper
     }
 
-    /// Every entry with its tag, roughly in the order of the hash.
-    pub(crate) fn entries(&self) -> impl Iterator<Item = (u8, Entry)> + '_ {
-        self.buckets
-            .iter()
-            .flat_map(|bucket| bucket.occupied().map(|lane| (bucket.tag(lane), Entry::from_bits(bucket.entry(lane)))))
+    /// Whether there is something to give back.
+    pub(crate) fn has_runs(&self) -> bool {
+        self.buckets > 0
     }
 
-    fn rebuild(&mut self, buckets: usize, full_hash: impl Fn(Entry) -> u32) {
-        let old = std::mem::replace(&mut self.buckets, empty_buckets(buckets));
-        let deep = self.depth > ENTRY_DEPTH_MAX;
-        for bucket in &old {
+    /// Gives all runs back. The table is empty afterwards.
+    pub(crate) fn release(&mut self, lines: &mut Lines, memory: &mut Memory) {
+        let order = run_order(self.buckets as usize);
+        for run in &self.runs[..self.buckets as usize >> order] {
+            lines.free(memory, *run, order);
+        }
+        *self = Table::new(self.depth());
+    }
+
+    /// Every entry with its tag, roughly in the order of the hash.
+    pub(crate) fn entries<'a>(&'a self, lines: &'a Lines) -> impl Iterator<Item = (u8, Entry)> + 'a {
+        (0..self.buckets as usize).flat_map(|at| {
+            let bucket = lines.line(self.line_of(at));
+            bucket.occupied().map(|lane| (bucket.tag(lane), Entry::from_bits(bucket.entry(lane))))
+        })
+    }
+
+    /// Whether the next two hash bits differ between any two items.
+    fn is_told_apart_soon(&self, lines: &Lines) -> bool {
+        let bits = |entry: Entry| entry.hash_high() << self.depth() >> 30;
+        let mut entries = self.entries(lines).map(|(_, entry)| bits(entry));
+        entries.next().is_some_and(|first| entries.any(|other| other != first))
+    }
+
+    fn rebuild(&mut self, lines: &mut Lines, memory: &mut Memory, buckets: usize, full_hash: impl Fn(Entry) -> u32) {
+        let mut old = std::mem::replace(self, Table::new(self.depth()));
+        self.take_runs(lines, buckets);
+        self.len = old.len;
+        let deep = self.depth() > ENTRY_DEPTH_MAX;
+        for at in 0..old.buckets as usize {
+            let bucket = *lines.line(old.line_of(at));
             for lane in bucket.occupied() {
                 let entry = Entry::from_bits(bucket.entry(lane));
                 let hash = if deep { full_hash(entry) } else { entry.hash_high() };
-                self.place(self.home(hash), bucket.tag(lane), entry);
+                self.place(lines, self.home(hash), bucket.tag(lane), entry);
             }
         }
+        old.release(lines, memory);
+    }
+
+    fn take_runs(&mut self, lines: &mut Lines, buckets: usize) {
+        let order = run_order(buckets);
+        for run in &mut self.runs[..buckets >> order] {
+            *run = lines.allocate(order);
+        }
+        self.buckets = buckets as u8;
     }
 
     #[inline]
-    fn place(&mut self, home: usize, tag: u8, entry: Entry) {
+    fn place(&self, lines: &mut Lines, home: usize, tag: u8, entry: Entry) {
         let mut at = home;
         loop {
-            let bucket = &mut self.buckets[at];
+            let bucket: &mut Bucket = lines.line_mut(self.line_of(at));
             if let Some(lane) = bucket.free().next() {
                 bucket.fill(lane, tag, entry.bits());
                 return;
             }
             bucket.add_passed();
-            // Ends: the table is not full, so some bucket has a free lane.
+            // Ends: some bucket has a free lane.
             at = self.after(at);
         }
     }
 
     #[inline]
+    fn line_of(&self, bucket: usize) -> LineNumber {
+        let order = run_order(self.buckets as usize);
+        self.runs[bucket >> order] + (bucket & ((1 << order) - 1)) as LineNumber
+    }
+
+    #[inline]
     fn home(&self, hash_high: u32) -> usize {
-        let usable = if self.depth > ENTRY_DEPTH_MAX { hash_high } else { hash_high & (u32::MAX << (32 - HASH_BITS)) };
-        ((u64::from(usable << self.depth) * self.buckets.len() as u64) >> 32) as usize
+        let usable =
+            if self.depth() > ENTRY_DEPTH_MAX { hash_high } else { hash_high & (u32::MAX << (32 - HASH_BITS)) };
+        ((u64::from(usable << self.depth()) * u64::from(self.buckets)) >> 32) as usize
     }
 
     #[inline]
     fn after(&self, at: usize) -> usize {
-        if at + 1 == self.buckets.len() { 0 } else { at + 1 }
+        if at + 1 == self.buckets as usize { 0 } else { at + 1 }
     }
 }
 
-/// The smallest number of buckets in which `items` are not too many.
+/// The smallest number of buckets in which `items` are not too many, or the largest that there is.
 fn buckets_for(items: usize) -> usize {
-    let listed = SIZES.iter().map(|size| usize::from(*size)).find(|size| items_max(*size) >= items);
-    // Beyond the list only when 32 hash bits cannot tell the items apart: then by eighths.
-    listed.unwrap_or_else(|| {
-        let exact = (items * 8).div_ceil(LANES * 7) + 1;
-        exact + exact / 8
-    })
-}
-
-fn empty_buckets(count: usize) -> Box<[Bucket]> {
-    vec![Bucket::EMPTY; count].into_boxed_slice()
+    let fitting = SIZES.iter().map(|size| usize::from(*size)).find(|size| items_max(*size) >= items);
+    fitting.unwrap_or(BUCKETS_MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::MemoryOptions;
     use crate::log::{Location, SegmentNumber};
+
+    struct Ground {
+        lines: Lines,
+        memory: Memory,
+    }
+
+    impl Ground {
+        fn new() -> Ground {
+            let options = MemoryOptions { segment_bytes: Some(65536), ..MemoryOptions::default() };
+            let mut ground = Ground { lines: Lines::default(), memory: Memory::new(options).unwrap() };
+            ground.lines.ensure(&mut ground.memory, 2 * SPLIT_BLOCKS).unwrap();
+            ground
+        }
+    }
 
     fn entry(hash: u32, unit: u32) -> Entry {
         Entry::new(hash, Location { segment: SegmentNumber(0), unit }, 0)
     }
 
+    fn unit_of(entry: Entry) -> usize {
+        entry.location().unit as usize
+    }
+
     /// Inserts every hash, growing as a slot would without splitting, and returns the table.
-    fn filled(hashes: &[u32], depth: u8) -> Table {
+    fn filled(ground: &mut Ground, hashes: &[u32], depth: u8) -> Table {
         let mut table = Table::new(depth);
         for (unit, hash) in hashes.iter().enumerate() {
-            if table.is_full() {
-                table.grow(|entry| hashes[entry.location().unit as usize]);
+            if table.is_full() && table.blocks_to_grow().is_some() {
+                table.grow(&mut ground.lines, &mut ground.memory, |entry| hashes[unit_of(entry)]);
             }
-            table.insert(*hash, entry(*hash, unit as u32));
+            table.insert(&mut ground.lines, *hash, entry(*hash, unit as u32));
         }
         table
     }
 
-    fn find(table: &Table, hash: u32, unit: usize) -> Option<Position> {
-        table.find(hash, |entry| entry.location().unit as usize == unit)
+    fn find(ground: &Ground, table: &Table, hash: u32, unit: usize) -> Option<Position> {
+        table.find(&ground.lines, hash, |entry| unit_of(entry) == unit)
     }
 
     fn hashes(count: usize, seed: u64) -> Vec<u32> {
@@ -292,64 +392,65 @@ mod tests {
     #[test]
     fn every_item_is_found_while_a_table_grows_and_shrinks() {
         for depth in [0, 5, 9, 12, 20] {
+            let mut ground = Ground::new();
             let all = hashes(700, u64::from(depth) + 1);
-            let mut table = filled(&all, depth);
+            let mut table = filled(&mut ground, &all, depth);
             for (unit, hash) in all.iter().enumerate() {
-                assert!(find(&table, *hash, unit).is_some());
+                assert!(find(&ground, &table, *hash, unit).is_some());
             }
             for (unit, hash) in all.iter().enumerate() {
-                let position = find(&table, *hash, unit).unwrap();
-                table.remove(*hash, position);
-                assert!(find(&table, *hash, unit).is_none());
+                let position = find(&ground, &table, *hash, unit).unwrap();
+                table.remove(&mut ground.lines, *hash, position);
+                assert!(find(&ground, &table, *hash, unit).is_none());
                 if table.is_sparse() {
-                    table.shrink(|entry| all[entry.location().unit as usize]);
+                    table.shrink(&mut ground.lines, &mut ground.memory, |entry| all[unit_of(entry)]);
                 }
                 if let Some(next) = all.get(unit + 1) {
-                    assert!(find(&table, *next, unit + 1).is_some());
+                    assert!(find(&ground, &table, *next, unit + 1).is_some());
                 }
             }
-            assert_eq!(table.allocated_bytes(), 0);
+            assert_eq!((table.buckets, ground.lines.bytes()), (0, 0));
         }
     }
 
     #[test]
-    fn equal_hashes_are_told_apart_by_the_caller() {
-        let all = vec![0xABCD_1234; 1500];
-        let table = filled(&all, DEPTH_MAX);
+    fn equal_hashes_fill_the_last_lane() {
+        let mut ground = Ground::new();
+        let all = vec![0xABCD_1234; LANES_MAX];
+        let table = filled(&mut ground, &all, DEPTH_MAX);
         for (unit, hash) in all.iter().enumerate() {
-            assert!(find(&table, *hash, unit).is_some());
+            assert!(find(&ground, &table, *hash, unit).is_some());
         }
-        assert!(find(&table, 0xABCD_1235, 0).is_none());
+        assert!(find(&ground, &table, 0xABCD_1235, 0).is_none());
+        assert!(!table.has_lane() && !table.should_split(&ground.lines));
     }
 
     #[test]
     fn split_sends_each_item_to_its_half() {
         for depth in [0, 8, 9, 10, 19] {
-            let all: Vec<u32> = hashes(ITEMS_MAX, 9);
-            let mut lower = filled(&all, depth);
-            let full = |entry: Entry| all[entry.location().unit as usize];
-            let upper = lower.split(full);
+            let mut ground = Ground::new();
+            let all: Vec<u32> = hashes(items_max(BUCKETS_MAX), 9);
+            let mut lower = filled(&mut ground, &all, depth);
+            let upper = lower.split(&mut ground.lines, &mut ground.memory, |entry| all[unit_of(entry)]);
             assert_eq!(lower.len() + upper.len(), all.len());
             for (unit, hash) in all.iter().enumerate() {
                 let half = if hash & (1 << (31 - u32::from(depth))) == 0 { &lower } else { &upper };
-                assert!(find(half, *hash, unit).is_some());
+                assert!(find(&ground, half, *hash, unit).is_some());
             }
         }
     }
 
     #[test]
     fn fill_stays_above_two_thirds_while_growing() {
-        let all = hashes(ITEMS_MAX, 3);
+        let mut ground = Ground::new();
+        let all = hashes(items_max(BUCKETS_MAX), 3);
         let mut table = Table::new(0);
         for (unit, hash) in all.iter().enumerate() {
             if table.is_full() {
-                table.grow(|entry| all[entry.location().unit as usize]);
+                table.grow(&mut ground.lines, &mut ground.memory, |entry| all[unit_of(entry)]);
             }
-            table.insert(*hash, entry(*hash, unit as u32));
-            if table.len() > 50 {
-                assert!(table.len() * 3 >= table.buckets.len() * LANES * 2);
-            }
+            table.insert(&mut ground.lines, *hash, entry(*hash, unit as u32));
+            assert!(table.len() <= 100 || table.len() * 3 >= table.buckets as usize * LANES * 2);
         }
-        assert!(table.buckets.len() <= BUCKETS_MAX);
     }
 }

@@ -299,6 +299,18 @@ impl Memory {
         self.pool.give(segment);
     }
 
+    /// A segment for tables. Not bounded by the limit, which makes room afterwards: an insert must not fail half way.
+    pub(crate) fn take_index_segment(&mut self) -> Option<SegmentMemory> {
+        let segment = self.pool.take_other()?;
+        self.account.index_bytes += self.segment_bytes() as u64;
+        Some(segment)
+    }
+
+    pub(crate) fn give_index_segment(&mut self, segment: SegmentMemory) {
+        self.account.index_bytes -= self.segment_bytes() as u64;
+        self.pool.give_other(segment);
+    }
+
     /// Gives pages of free segments that are not allowed any more back to the operating system, `count_max` at most.
     pub(crate) fn trim(&mut self, count_max: usize) {
         let allowed = self.allowed_segments();

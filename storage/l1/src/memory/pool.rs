@@ -26,7 +26,7 @@ impl Pool {
         self.arena.segment_bytes()
     }
 
-    /// Segments that stores have.
+    /// Segments with records.
     #[inline]
     pub(super) fn used(&self) -> u64 {
         self.used
@@ -38,15 +38,27 @@ impl Pool {
         self.retained.len() as u64
     }
 
+    /// A segment for records.
     pub(super) fn take(&mut self) -> Option<SegmentMemory> {
-        let free = self.retained.pop_first().or_else(|| self.empty.pop_first());
-        let segment = free.map(|(_, segment)| segment).or_else(|| self.arena.carve())?;
+        let segment = self.take_other()?;
         self.used += 1;
         Some(segment)
     }
 
+    /// Takes a segment for records back.
     pub(super) fn give(&mut self, segment: SegmentMemory) {
         self.used -= 1;
+        self.give_other(segment);
+    }
+
+    /// A segment for something else, which is charged on its own.
+    pub(super) fn take_other(&mut self) -> Option<SegmentMemory> {
+        let free = self.retained.pop_first().or_else(|| self.empty.pop_first());
+        free.map(|(_, segment)| segment).or_else(|| self.arena.carve())
+    }
+
+    /// Takes a segment for something else back.
+    pub(super) fn give_other(&mut self, segment: SegmentMemory) {
         self.retained.insert(segment.address(), segment);
     }
 

@@ -34,7 +34,7 @@ unsafe impl Send for Arena {}
 impl Arena {
     /// Reserves address space for `bytes`, rounded down to whole segments. No memory is used until segments are written.
     pub fn new(bytes: usize, segment_bytes: usize) -> io::Result<Arena> {
-        assert!(segment_bytes.is_power_of_two(), "segments are carved at multiples of a power of two");
+        assert!(segment_bytes.is_power_of_two() && segment_bytes >= LINE_BYTES, "segments are whole cache lines");
         let segment_count = (bytes / segment_bytes).max(1);
         let mut map = MmapOptions::new().len(segment_count * segment_bytes).no_reserve_swap().map_anon()?;
         // Without huge pages everything still works, only with more TLB misses: a refusal is not an error.
@@ -66,6 +66,14 @@ impl Arena {
     }
 }
 
+/// A cache line as eight numbers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(C, align(64))]
+pub struct Line(pub [u64; 8]);
+
+const LINE_BYTES: usize = size_of::<Line>();
+const _: () = assert!(LINE_BYTES == 64 && align_of::<Line>() == 64);
+
 /// The memory of one segment: exclusive, and free to move between threads.
 pub struct SegmentMemory {
     start: NonNull<u8>,
@@ -82,6 +90,22 @@ impl SegmentMemory {
     /// Address order, for keeping the lowest segments in use.
     pub fn address(&self) -> usize {
         self.start.as_ptr() as usize
+    }
+
+    /// The segment as cache lines.
+    #[inline]
+    pub fn lines(&self) -> &[Line] {
+        // SAFETY: the range is initialised, exclusive, and a multiple of 64 bytes at a multiple of 64: the mapping begins
+        // at a page, and segments are powers of two of at least 64 bytes, asserted in `Arena::new`. Every bit pattern is
+        // a `Line`. Writes need `&mut self`.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr().cast::<Line>(), self.bytes / LINE_BYTES) }
+    }
+
+    /// The segment as cache lines, to write.
+    #[inline]
+    pub fn lines_mut(&mut self) -> &mut [Line] {
+        // SAFETY: as above, and `&mut self` is the only access.
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr().cast::<Line>(), self.bytes / LINE_BYTES) }
     }
 
     /// Gives the pages back to the operating system. The bytes read as zero afterwards.
@@ -155,6 +179,16 @@ mod tests {
         assert!(second.iter().all(|byte| *byte == 9));
         first[segment_bytes - 1] = 1;
         assert_eq!(first[segment_bytes - 1], 1);
+    }
+
+    #[test]
+    fn lines_and_bytes_are_the_same_memory() {
+        let mut arena = Arena::new(2 * 2048, 2048).unwrap();
+        let (mut first, second) = (arena.carve().unwrap(), arena.carve().unwrap());
+        assert_eq!(first.lines().len(), 32);
+        first.lines_mut()[31].0[7] = u64::from_le_bytes(*b"lastword");
+        assert_eq!(&first[2040..], b"lastword");
+        assert!(second.lines().iter().all(|line| line.0 == [0; 8]));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! ```text
 //!   clear ---> other keyspaces have items: seal all segments; the old index is retired and swept:
 //!         |      each entry's record is marked dead, unless reclaim met it before
-//!         +--> nothing else is left: all segments go back at once; the old index and heap are dropped in steps
+//!         +--> nothing else is left: all segments go back at once; heap values and alarms are dropped in steps
 //! ```
 //!
 //! Invariants
@@ -34,7 +34,7 @@ pub(super) enum Retired {
 pub(super) struct RetiredIndex {
     slots: Box<[SlotIndex]>,
     next: usize,
-    /// Segments with a higher serial hold nothing of it; 0 once all are gone.
+    /// Segments with a higher serial hold nothing of it.
     serial: u64,
     /// Bytes still charged.
     pub(super) bytes: usize,
@@ -77,11 +77,19 @@ impl Store {
     }
 
     fn release_everything(&mut self, memory: &mut Memory) {
-        for retired in &mut self.retired {
-            if let Retired::Index(index) = retired {
-                index.serial = 0;
+        // The records that retired indexes would have to mark dead go with the rest, and so do their tables.
+        for retired in std::mem::take(&mut self.retired) {
+            match retired {
+                Retired::Index(index) => memory.account.index_bytes -= index.bytes as u64,
+                Retired::Rest { .. } => self.retired.push(retired),
             }
         }
+        // An empty keyspace may still have tables, after a write that failed.
+        for index in &mut self.keyspaces {
+            memory.account.index_bytes -= index.bytes as u64;
+            *index = KeyspaceIndex { cleared_serial: index.cleared_serial, ..KeyspaceIndex::default() };
+        }
+        self.lines.release_all(memory);
         let (heap, wheel) = (std::mem::take(&mut self.heap), std::mem::take(&mut self.wheel));
         for (chain, bytes) in ChainId::ALL.into_iter().zip(std::mem::take(&mut self.heap_bytes)) {
             memory.remove_heap(chain, bytes);
@@ -111,20 +119,21 @@ impl Store {
             && let Some(slot) = index.slots.get_mut(index.next)
         {
             let before = slot.allocated_bytes();
-            let Some(table) = slot.take_table() else {
+            let taken = slot.take_table();
+            let freed = before - slot.allocated_bytes();
+            index.bytes -= freed;
+            memory.account.index_bytes -= freed as u64;
+            let Some(mut table) = taken else {
                 index.next += 1;
                 left -= 1;
                 continue;
             };
-            let freed = before - slot.allocated_bytes();
-            index.bytes -= freed;
-            memory.account.index_bytes -= freed as u64;
             left -= table.len() as isize;
-            if index.serial > 0 {
-                for (_, entry) in table.entries() {
-                    self.sweep_record(memory, entry.location(), index.serial);
-                }
+            let locations: Vec<Location> = table.entries(&self.lines).map(|(_, entry)| entry.location()).collect();
+            for location in locations {
+                self.sweep_record(memory, location, index.serial);
             }
+            table.release(&mut self.lines, memory);
         }
         if index.next < index.slots.len() {
             self.retired.push(Retired::Index(index));

@@ -117,7 +117,7 @@ impl Store {
         let local = usize::from(alarm.slot().wrapping_sub(self.slots.start));
         let table = self.keyspaces.get(usize::from(alarm.keyspace()))?.slots.get(local)?.table(alarm.hash_high());
         let mut nearest: Option<(u64, Location)> = None;
-        table.find(alarm.hash_high(), |entry| {
+        table.find(&self.lines, alarm.hash_high(), |entry| {
             let record = self.log.record(entry.location()).filter(|record| record.hash_high() == alarm.hash_high());
             if let Some(deadline) = record.and_then(|record| record.expires_at_ms())
                 && nearest.is_none_or(|(best, _)| deadline < best)
@@ -127,7 +127,7 @@ impl Store {
             false
         });
         let (deadline_ms, location) = nearest?;
-        let position = table.find(alarm.hash_high(), |entry| entry.location() == location)?;
+        let position = table.find(&self.lines, alarm.hash_high(), |entry| entry.location() == location)?;
         Some(Named { deadline_ms, position, location })
     }
 

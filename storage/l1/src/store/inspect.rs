@@ -16,7 +16,7 @@ impl Store {
         let Some(index) = self.keyspaces.get(usize::from(keyspace.0)) else { return Vec::new() };
         let of_slot = |(local, slot): (usize, &crate::index::SlotIndex)| {
             let number = self.slots.start + local as u16;
-            slot.entries().map(|(_, entry)| (number, entry.location())).collect::<Vec<_>>()
+            slot.entries(&self.lines).map(|(_, entry)| (number, entry.location())).collect::<Vec<_>>()
         };
         index.slots.iter().enumerate().flat_map(of_slot).collect()
     }
@@ -27,6 +27,11 @@ impl Store {
         let bytes = crate::allocation::rounded(size_of_val(&*index.slots)) + slots;
         assert_eq!(bytes, index.bytes);
         bytes as u64
+    }
+
+    /// Bytes of the segments that hold tables.
+    pub(crate) fn lines_bytes(&self) -> u64 {
+        self.lines.bytes() as u64
     }
 
     pub(crate) fn heap_len(&self) -> usize {

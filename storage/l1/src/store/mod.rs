@@ -29,7 +29,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use item::{Key, Keyspace, Kind, Place, Record};
 
-use crate::index::{Entry, KeyspaceIndex, Position};
+use crate::index::{Entry, KeyspaceIndex, Lines, Position};
 use crate::log::{ChainId, Location, Log};
 use crate::memory::Memory;
 use crate::wheel::Wheel;
@@ -168,6 +168,8 @@ pub struct Store {
     heap: Heap,
     /// What the heap values are charged, by chain.
     heap_bytes: [usize; ChainId::COUNT],
+    /// The buckets of all tables.
+    lines: Lines,
     /// By keyspace number; as long as the highest one used.
     keyspaces: Vec<KeyspaceIndex>,
     pub(crate) wheel: Wheel,
@@ -192,6 +194,7 @@ impl Store {
             log: Log::new(),
             heap: Heap::default(),
             heap_bytes: [0; ChainId::COUNT],
+            lines: Lines::default(),
             keyspaces: Vec::new(),
             wheel: Wheel::default(),
             purge_at: 0,
@@ -204,7 +207,7 @@ impl Store {
     #[inline]
     pub fn prefetch_bucket(&self, keyspace: Keyspace, place: Place) {
         if let Some(slot) = self.slot(keyspace, place) {
-            slot.table(place.hash_high()).prefetch(place.hash_high());
+            slot.table(place.hash_high()).prefetch(&self.lines, place.hash_high());
         }
     }
 
@@ -213,7 +216,7 @@ impl Store {
     pub fn prefetch_record(&self, keyspace: Keyspace, place: Place) {
         if let Some(slot) = self.slot(keyspace, place) {
             // The first candidate is the right one but for one lookup in forty.
-            slot.table(place.hash_high()).find(place.hash_high(), |entry| {
+            slot.table(place.hash_high()).find(&self.lines, place.hash_high(), |entry| {
                 self.log.prefetch(entry.location());
                 true
             });
@@ -225,9 +228,9 @@ impl Store {
     pub fn get(&mut self, key: &Key<'_>, now_ms: u64) -> Option<Item<'_>> {
         let hash_high = key.place.hash_high();
         let slot = usize::from(key.place.slot.wrapping_sub(self.slots.start));
-        let table = self.keyspaces.get_mut(usize::from(key.keyspace.0))?.slots.get_mut(slot)?.table_mut(hash_high);
+        let table = self.keyspaces.get(usize::from(key.keyspace.0))?.slots.get(slot)?.table(hash_high);
         let (log, mut found) = (&self.log, None);
-        let position = table.find(hash_high, |entry| {
+        let position = table.find(&self.lines, hash_high, |entry| {
             found = log.record(entry.location()).filter(|record| record.key() == key.bytes);
             found.is_some()
         })?;
@@ -236,8 +239,11 @@ impl Store {
         if is_past(expires_at_ms, now_ms) {
             return None;
         }
-        let entry = table.entry(position).used();
-        table.replace(position, entry);
+        let old = table.entry(&self.lines, position);
+        let entry = old.used();
+        if entry != old {
+            table.replace(&mut self.lines, position, entry);
+        }
         let value = stored(&self.heap, record);
         Some(Item { value, expires_at_ms, flags: record.flags(), frequency: entry.frequency() })
     }
@@ -259,7 +265,7 @@ impl Store {
             return None;
         }
         let range = record.value_start()..record.value_start() + record.value().len();
-        self.slot_mut(key.keyspace, key.place.slot)?.table_mut(key.place.hash_high()).replace(position, entry.used());
+        self.replace_entry(key, position, entry.used());
         self.log.tail_mut(entry.location())?.get_mut(range)
     }
 
@@ -296,20 +302,22 @@ impl Store {
         self.keyspaces.get(usize::from(keyspace.0))?.slots.get(slot)
     }
 
+    /// Puts another entry where this key was found.
     #[inline]
-    fn slot_mut(&mut self, keyspace: Keyspace, slot: u16) -> Option<&mut crate::index::SlotIndex> {
-        let slot = usize::from(slot.wrapping_sub(self.slots.start));
-        self.keyspaces.get_mut(usize::from(keyspace.0))?.slots.get_mut(slot)
+    fn replace_entry(&mut self, key: &Key<'_>, position: Position, entry: Entry) {
+        let slot = usize::from(key.place.slot.wrapping_sub(self.slots.start));
+        let slot = &self.keyspaces[usize::from(key.keyspace.0)].slots[slot];
+        slot.table(key.place.hash_high()).replace(&mut self.lines, position, entry);
     }
 
     /// The entry of this key, expired or not.
     #[inline]
     fn find(&self, key: &Key<'_>) -> Option<(Position, Entry)> {
         let table = self.slot(key.keyspace, key.place)?.table(key.place.hash_high());
-        let position = table.find(key.place.hash_high(), |entry| {
+        let position = table.find(&self.lines, key.place.hash_high(), |entry| {
             self.log.record(entry.location()).is_some_and(|record| record.key() == key.bytes)
         })?;
-        Some((position, table.entry(position)))
+        Some((position, table.entry(&self.lines, position)))
     }
 
     fn item(&self, entry: Entry) -> Option<Item<'_>> {

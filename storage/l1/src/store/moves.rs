@@ -74,10 +74,10 @@ impl Store {
             self.add_heap(memory, chain, heap);
         }
         self.log.kill(memory, located.location);
-        let slot = self.slot_mut(Keyspace(located.keyspace), located.slot).expect("it was located");
-        let table = slot.table_mut(located.hash_high);
-        let entry = table.entry(located.position).moved(to, frequency);
-        table.replace(located.position, entry);
+        let local = usize::from(located.slot - self.slots.start);
+        let table = self.keyspaces[usize::from(located.keyspace)].slots[local].table(located.hash_high);
+        let entry = table.entry(&self.lines, located.position).moved(to, frequency);
+        table.replace(&mut self.lines, located.position, entry);
         true
     }
 
@@ -106,12 +106,14 @@ impl Store {
         let local = usize::from(slot.wrapping_sub(self.slots.start));
         let index = &self.keyspaces[usize::from(keyspace.0)];
         let table = index.slots[local].table(hash_high);
-        let position = table.find(hash_high, |entry| entry.location() == location).expect("a live record has an entry");
+        let position = table
+            .find(&self.lines, hash_high, |entry| entry.location() == location)
+            .expect("a live record has an entry");
         Located {
             keyspace: keyspace.0,
             slot,
             hash_high,
-            frequency: table.entry(position).frequency(),
+            frequency: table.entry(&self.lines, position).frequency(),
             chain,
             weight: (record.span().bytes() + self.heap_charge(location)) as u64,
             location,

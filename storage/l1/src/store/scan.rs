@@ -52,7 +52,7 @@ impl Store {
     ) -> Option<u32> {
         let table = slot.table(hash);
         let mut entries: Vec<Entry> =
-            table.entries().map(|(_, entry)| entry).filter(|entry| entry.hash_high() >= hash).collect();
+            table.entries(&self.lines).map(|(_, entry)| entry).filter(|entry| entry.hash_high() >= hash).collect();
         entries.sort_unstable_by_key(|entry| entry.hash_high());
         let mut previous = None;
         for entry in &entries {

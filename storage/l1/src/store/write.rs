@@ -91,7 +91,7 @@ impl Store {
         let old_deadline = old.expires_at_ms();
         if old.fits(draft) {
             draft.encode(tail).expect("equal spans fit");
-            self.table_mut(key).replace(position, entry.used());
+            self.replace_entry(key, position, entry.used());
         } else {
             self.put_instead(memory, draft, position, entry, None)?;
         }
@@ -136,7 +136,7 @@ impl Store {
             self.heap.replace(number, value);
             let tail = self.log.tail_mut(entry.location()).expect("the index names records");
             Draft { value: &number.to_le_bytes(), ..stub }.encode(tail).expect("equal spans fit");
-            self.table_mut(key).replace(position, entry.used());
+            self.replace_entry(key, position, entry.used());
         } else {
             self.put_instead(memory, &stub, position, entry, Some(value))?;
         }
@@ -149,12 +149,15 @@ impl Store {
         let key = &draft.key;
         let weight = weight_of(draft, value.as_ref());
         memory.admit(weight)?;
+        self.prepare_index(memory, key)?;
         let queue = memory.placement(ghost_hash(key.keyspace.0, key.place.slot, key.place.hash_high()), weight);
         let location = self.write(memory, queue, draft, value)?;
-        let index = self.keyspace_mut(memory, key.keyspace.0);
+        let local = usize::from(key.place.slot - self.slots.start);
+        let index = &mut self.keyspaces[usize::from(key.keyspace.0)];
         index.len += 1;
         index.volatile_len += u64::from(draft.expires_at_ms.is_some());
-        self.index_insert(memory, key, Entry::new(key.place.hash_high(), location, 0));
+        let entry = Entry::new(key.place.hash_high(), location, 0);
+        index.slots[local].insert(&mut self.lines, key.place.hash_high(), entry);
         if draft.expires_at_ms.is_some() {
             self.arm(memory, key, None, draft.expires_at_ms);
         }
@@ -179,7 +182,7 @@ impl Store {
         let location = self.write(memory, queue, draft, value)?;
         self.bury(memory, entry.location());
         let frequency = entry.used().frequency();
-        self.table_mut(key).replace(position, entry.moved(location, frequency));
+        self.replace_entry(key, position, entry.moved(location, frequency));
         self.count_lifetime(key.keyspace.0, was_volatile, draft.expires_at_ms.is_some());
         Ok(())
     }
@@ -207,7 +210,7 @@ impl Store {
         self.remove_heap(memory, old_chain, heap_charge);
         self.add_heap(memory, chain, heap_charge);
         self.log.kill(memory, entry.location());
-        self.table_mut(key).replace(position, entry.moved(location, entry.frequency()));
+        self.replace_entry(key, position, entry.moved(location, entry.frequency()));
         self.count_lifetime(key.keyspace.0, was_volatile, expires_at_ms.is_some());
         Ok(())
     }
@@ -260,7 +263,10 @@ impl Store {
         let local = usize::from(slot - self.slots.start);
         let log = &self.log;
         let index = &mut self.keyspaces[usize::from(keyspace)];
-        let freed = index.slots[local].remove(hash_high, position, |entry| log.hash_high(entry.location()));
+        let slot = &mut index.slots[local];
+        let before = slot.allocated_bytes();
+        slot.remove(&mut self.lines, memory, hash_high, position, |entry| log.hash_high(entry.location()));
+        let freed = before - slot.allocated_bytes();
         index.bytes -= freed;
         index.len -= 1;
         index.volatile_len -= u64::from(is_volatile);
@@ -283,31 +289,25 @@ impl Store {
         self.change_wheel(memory, |wheel, now_ms| wheel.set(alarm, deadline_ms, now_ms));
     }
 
-    fn index_insert(&mut self, memory: &mut Memory, key: &Key<'_>, entry: Entry) {
-        let local = usize::from(key.place.slot - self.slots.start);
-        let log = &self.log;
-        let index = &mut self.keyspaces[usize::from(key.keyspace.0)];
-        let grown = index.slots[local].insert(key.place.hash_high(), entry, |entry| log.hash_high(entry.location()));
-        index.bytes += grown.bytes;
-        memory.account.index_bytes += grown.bytes as u64;
-        let most = &mut memory.account.statistics.entries_moved_max;
-        *most = (*most).max(grown.moved as u64);
-    }
-
-    /// The index of a keyspace, made if this is its first item.
-    fn keyspace_mut(&mut self, memory: &mut Memory, keyspace: u16) -> &mut KeyspaceIndex {
-        let number = usize::from(keyspace);
+    /// Makes room in the index for one more item, and the index itself if this is the keyspace's first.
+    fn prepare_index(&mut self, memory: &mut Memory, key: &Key<'_>) -> Result<(), NoRoom> {
+        let number = usize::from(key.keyspace.0);
         if self.keyspaces.len() <= number {
             self.keyspaces.resize_with(number + 1, KeyspaceIndex::default);
         }
         let index = &mut self.keyspaces[number];
         memory.account.index_bytes += index.prepare(self.slots.len()) as u64;
-        index
-    }
-
-    fn table_mut(&mut self, key: &Key<'_>) -> &mut crate::index::Table {
-        let slot = self.slot_mut(key.keyspace, key.place.slot).expect("the key was found there");
-        slot.table_mut(key.place.hash_high())
+        let slot = &mut index.slots[usize::from(key.place.slot - self.slots.start)];
+        let before = slot.allocated_bytes();
+        let log = &self.log;
+        let moved =
+            slot.prepare(&mut self.lines, memory, key.place.hash_high(), |entry| log.hash_high(entry.location()))?;
+        let grown = slot.allocated_bytes() - before;
+        index.bytes += grown;
+        memory.account.index_bytes += grown as u64;
+        let most = &mut memory.account.statistics.entries_moved_max;
+        *most = (*most).max(moved as u64);
+        Ok(())
     }
 
     fn count_lifetime(&mut self, keyspace: u16, was_volatile: bool, is_volatile: bool) {

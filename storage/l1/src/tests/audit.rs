@@ -15,7 +15,7 @@ pub(super) fn audit(memory: &Memory, stores: &[Store]) {
     let (mut heap_bytes, mut index_bytes, mut wheel_bytes, mut segments) = (0u64, 0u64, 0u64, 0u64);
     for store in stores {
         segments += audit_log(store, &mut chain_bytes, &mut heap_bytes);
-        index_bytes += audit_index(store);
+        index_bytes += audit_index(store) + store.lines_bytes();
         let (retired_index, retired_wheel) = store.retired_bytes();
         index_bytes += retired_index;
         wheel_bytes += store.wheel.bytes() as u64 + retired_wheel;
