@@ -26,7 +26,6 @@ pub fn admit<R: Ring>(node: &mut Node, ring: &mut R, socket: Socket, local: &str
         return None;
     };
     let refusal = refusal(node, &peer);
-    let served = node.connections.len() < node.limits.clients_max;
     if refusal.is_some() && node.connections.len() >= node.limits.clients_max + REFUSALS_MAX {
         node.counters.connections_refused += 1;
         ring.close(socket);
@@ -42,7 +41,6 @@ pub fn admit<R: Ring>(node: &mut Node, ring: &mut R, socket: Socket, local: &str
         node.mark_dirty(index);
         return Some(index);
     }
-    debug_assert!(served);
     node.counters.connections_accepted += 1;
     let origin = ClientOrigin { address: address(&peer), local_address: local.to_owned(), fd: socket.0 };
     let client = node.cache.connect(origin, now);
@@ -52,7 +50,7 @@ pub fn admit<R: Ring>(node: &mut Node, ring: &mut R, socket: Socket, local: &str
 }
 
 fn refusal(node: &Node, peer: &Peer) -> Option<&'static [u8]> {
-    if node.connections.len() >= node.limits.clients_max {
+    if node.connections.len() - node.lingering.len() >= node.limits.clients_max {
         return Some(TOO_MANY);
     }
     let open_to_peer = match peer {

@@ -3,10 +3,10 @@
 //! ```text
 //!          end of stream, QUIT,            replies flushed,
 //!          protocol error                  or hard limit, reset
-//!   Open ----------------------> Draining -------------------> Closing ----> (slot free)
-//!     |                                                           ^   nothing in flight:
-//!     +-----------------------------------------------------------+   close(2), generation + 1
-//!                 reset, hard limit, idle timeout
+//!   Open ----------------------> Draining -------------------> Lingering ----> Closing ----> (slot free)
+//!     |                             |     shutdown(SHUT_WR)       peer ended      ^   nothing in flight:
+//!     +-----------------------------+--------------------------   or time up      |   close(2), generation + 1
+//!                 reset, hard limit, idle timeout --------------------------------+
 //! ```
 //! There is no edge back: what has ended never receives again.
 //!
@@ -30,6 +30,9 @@ pub enum State {
     Open,
     /// No further request is served; what is owed still goes out.
     Draining,
+    /// Everything is sent and our direction is ended. What still arrives is discarded: closing with unread bytes would
+    /// make the kernel reset the connection and throw away replies that are on their way.
+    Lingering,
     /// The socket is shut down; completions in flight are awaited.
     Closing,
 }
@@ -61,6 +64,8 @@ pub struct Connection {
     pub receiving: Receiving,
     /// Wire bytes of the send in flight; `None` if there is none.
     pub sending: Option<usize>,
+    /// Allocated bytes of the send in flight, large values not counted: those are the store's.
+    pub sending_held_bytes: usize,
     /// The peer has ended its direction: once all requests are served, the connection drains.
     pub peer_ended: bool,
     /// The peer does not read its replies: nothing is parsed or received until it does.
@@ -75,12 +80,14 @@ pub struct Connection {
     pub bytes_left: u32,
     /// Requests of this tick are counted from here: the tick's number.
     pub served_in_tick: u64,
-    /// When the send in flight last moved, in microseconds; for the limit on a peer that reads nothing.
+    /// When a send last moved, in microseconds: a client that reads a long reply is not idle.
     pub progress_us: u64,
     /// When the unsent replies went over the soft limit.
     pub over_soft_since_us: Option<u64>,
     /// When it last sent something, in microseconds; for the idle timeout.
     pub active_us: u64,
+    /// While `Lingering`: when the wait for the peer's end is over.
+    pub linger_until_us: u64,
     /// The request that is split over receives or carries a large value.
     pub assembler: Assembler,
     /// Received bytes that wait for their turn.
@@ -89,6 +96,8 @@ pub struct Connection {
     pub replies: Replies,
     /// Bytes of this connection's buffers that are charged to the memory budget.
     pub charged_bytes: usize,
+    /// Bytes that a large value under way still lacks, as counted in the node.
+    pub promised_bytes: usize,
 }
 
 /// Requests of one connection that are served in one tick; more waits on the run list.
@@ -108,6 +117,7 @@ impl Connection {
             state: State::Open,
             receiving: Receiving::Off,
             sending: None,
+            sending_held_bytes: 0,
             peer_ended: false,
             paused: false,
             dirty: false,
@@ -118,10 +128,12 @@ impl Connection {
             progress_us: now_us,
             over_soft_since_us: None,
             active_us: now_us,
+            linger_until_us: 0,
             assembler: Assembler::new(),
             backlog: Vec::new(),
             replies: Replies::default(),
             charged_bytes: 0,
+            promised_bytes: 0,
         }
     }
 
@@ -151,7 +163,7 @@ impl Connection {
     /// Wire bytes that the peer has not taken yet.
     #[inline]
     pub fn unsent_bytes(&mut self) -> usize {
-        self.replies.owed_bytes() + self.sending.unwrap_or(0)
+        self.replies.owed_bytes() + self.replies.job_bytes() + self.sending.unwrap_or(0)
     }
 
     /// Gives back the buffers of a connection that was silent for a while: ten thousand idle ones must cost little.
@@ -167,6 +179,10 @@ impl Connection {
 
     /// Bytes of buffers held for this connection, for the memory budget.
     pub fn held_bytes(&self) -> usize {
-        self.assembler.held_bytes() + self.backlog.capacity() + self.replies.held_bytes() + self.sending.unwrap_or(0)
+        self.assembler.held_bytes()
+            + self.backlog.capacity()
+            + self.replies.held_bytes()
+            + self.replies.job_bytes()
+            + self.sending_held_bytes
     }
 }

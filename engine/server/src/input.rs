@@ -141,6 +141,8 @@ fn execute_assembled(node: &mut Node, index: u32) {
     let (Some(client), State::Open) = (connection.client, connection.state) else { return };
     // Out of the connection while the request borrows from it.
     let mut assembler = std::mem::take(&mut connection.assembler);
+    node.hand_over(index);
+    let Some(connection) = node.connections.at(index) else { return };
     if assembler.was_oversized() {
         let version = node.cache.session(client).version();
         let tail = connection.replies.tail();

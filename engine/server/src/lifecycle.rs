@@ -18,18 +18,23 @@ use crate::node::Node;
 /// another operation, about 2 us, against 16 KiB of memcpy in less than 1 us.
 pub const DIRECT_RECEIVE_MIN: usize = 32 * 1024;
 
+/// How long a connection whose replies are out waits for its peer to end.
+const LINGER_US: u64 = 500_000;
+/// Connections that linger at the same time: they hold descriptors beyond `maxclients`.
+const LINGERING_MAX: usize = 16;
+
 /// Starts what is due on a connection, or closes it. Returns true if it is gone.
 pub fn settle<R: Ring>(node: &mut Node, ring: &mut R, index: u32) -> bool {
     enforce_output_limits(node, ring, index);
     let Some(connection) = node.connections.at(index) else { return true };
     connection.dirty = false;
-    if connection.state != State::Closing {
+    if matches!(connection.state, State::Open | State::Draining) {
         start_send(ring, connection);
         if connection.state == State::Open && connection.peer_ended && is_served(connection) {
             connection.state = State::Draining;
         }
         if connection.state == State::Draining && is_flushed(connection) {
-            begin_close(ring, connection);
+            linger(node, ring, index);
         }
     }
     let Some(connection) = node.connections.at(index) else { return true };
@@ -38,6 +43,37 @@ pub fn settle<R: Ring>(node: &mut Node, ring: &mut R, index: u32) -> bool {
     }
     start_receive(ring, connection);
     false
+}
+
+/// Ends our direction, and waits a bounded time for the peer to end its own.
+fn linger<R: Ring>(node: &mut Node, ring: &mut R, index: u32) {
+    let until_us = node.now.mono_us + LINGER_US;
+    let has_place = node.stopping || node.lingering.len() < LINGERING_MAX;
+    let Some(connection) = node.connections.at(index) else { return };
+    if connection.peer_ended || !has_place || !ring.finish_writing(connection.socket) {
+        begin_close(ring, connection);
+        return;
+    }
+    connection.state = State::Lingering;
+    connection.linger_until_us = until_us;
+    node.lingering.push(connection.token);
+}
+
+/// Closes lingering connections whose peer has ended or whose time is up.
+pub fn end_lingering<R: Ring>(node: &mut Node, ring: &mut R) {
+    let now_us = node.now.mono_us;
+    let mut lingering = std::mem::take(&mut node.lingering);
+    lingering.retain(|&token| {
+        let Some(connection) = node.connections.of(token) else { return false };
+        if connection.state == State::Lingering && !connection.peer_ended && now_us < connection.linger_until_us {
+            return true;
+        }
+        begin_close(ring, connection);
+        node.mark_dirty(token.slot);
+        false
+    });
+    lingering.append(&mut node.lingering);
+    node.lingering = lingering;
 }
 
 /// True if no request of the connection waits for anything.
@@ -57,6 +93,7 @@ fn start_send<R: Ring>(ring: &mut R, connection: &mut Connection) {
     }
     let out = connection.replies.take();
     connection.sending = Some(out.len());
+    connection.sending_held_bytes = out.bytes.capacity();
     ring.push(connection.token, Op::Send { socket: connection.socket, out });
 }
 
@@ -88,8 +125,15 @@ fn start_receive<R: Ring>(ring: &mut R, connection: &mut Connection) {
 #[inline]
 fn wanted_receive(connection: &Connection) -> Receiving {
     let full = connection.backlog.len() >= crate::connection::BYTES_PER_TICK_MAX as usize;
-    if connection.state != State::Open || connection.paused || connection.peer_ended || full {
+    if connection.peer_ended {
         return Receiving::Off;
+    }
+    match connection.state {
+        State::Open if connection.paused || full => return Receiving::Off,
+        State::Open => {}
+        // What arrives is discarded.
+        State::Draining | State::Lingering => return Receiving::Stream,
+        State::Closing => return Receiving::Off,
     }
     match connection.assembler.filling() {
         Some(lacking) if lacking >= DIRECT_RECEIVE_MIN && connection.backlog.is_empty() => Receiving::Direct,
@@ -132,13 +176,14 @@ pub fn enforce_time_limits<R: Ring>(node: &mut Node, ring: &mut R, index: u32) {
     }
     node.observe(index);
     let Some(connection) = node.connections.at(index) else { return };
-    if idle.is_some_and(|idle| u128::from(now_us - connection.active_us) > idle.as_micros()) {
+    if idle.is_some_and(|idle| u128::from(now_us - connection.active_us.max(connection.progress_us)) > idle.as_micros())
+    {
         node.counters.idle_closes += 1;
         begin_close(ring, connection);
         node.mark_dirty(index);
         return;
     }
-    if !soft.is_some_and(|soft| connection.unsent_bytes() > soft) {
+    if soft.is_none_or(|soft| connection.unsent_bytes() <= soft) {
         connection.over_soft_since_us = None;
         return;
     }
@@ -174,6 +219,7 @@ fn finish_close<R: Ring>(node: &mut Node, ring: &mut R, index: u32) -> bool {
     let connection = node.connections.remove(index);
     ring.close(connection.socket);
     node.charged_bytes -= connection.charged_bytes;
+    node.promised_bytes -= connection.promised_bytes;
     if let Some(client) = connection.client {
         node.cache.disconnect(client);
     }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 /// Every heap allocation of the process; the arena of L1 does not go through it.
 #[global_allocator]
-static HEAP: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static HEAP: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     match server::runtime::uring::main() {

@@ -13,6 +13,8 @@ use cache::{Cache, ClientIndex, Now, Wire};
 use protocol::ArgBuffer;
 use protocol::resp::Limits;
 
+use uring::Token;
+
 use crate::batch::BatchStorage;
 use crate::connection::{Connection, State};
 use crate::connections::Connections;
@@ -38,6 +40,8 @@ pub struct ConnectionLimits {
     pub password_set: bool,
     /// Bounds of requests.
     pub requests: Limits,
+    /// All connection buffers and large values under way together; a larger value is refused while they are over it.
+    pub incoming_bytes_max: usize,
 }
 
 /// What happened since start, for INFO and for tests.
@@ -87,6 +91,12 @@ pub struct Node {
     pub jobs: Vec<u32>,
     /// Bytes of connection buffers that are charged to the memory budget.
     pub charged_bytes: usize,
+    /// Bytes that large values under way still lack.
+    pub promised_bytes: usize,
+    /// Connections that wait for their peers' end.
+    pub lingering: Vec<Token>,
+    /// The server stops: no new connection comes.
+    pub stopping: bool,
     /// Allocations of the batch that serves backlogs.
     pub backlog_storage: BatchStorage,
     /// Allocation for the arguments of assembled requests.
@@ -107,6 +117,9 @@ impl Node {
             run_list: VecDeque::new(),
             jobs: Vec::new(),
             charged_bytes: 0,
+            promised_bytes: 0,
+            lingering: Vec::new(),
+            stopping: false,
             backlog_storage: BatchStorage::default(),
             assembled_args: ArgBuffer::new(),
         }
@@ -123,7 +136,10 @@ impl Node {
     pub fn parse_limits(&mut self, index: u32) -> Limits {
         let authenticated = !self.limits.password_set
             || self.client(index).is_some_and(|client| self.cache.session(client).is_authenticated());
-        Limits { authenticated, ..self.limits.requests }
+        let base = self.limits.requests;
+        let incoming = self.charged_bytes + self.promised_bytes;
+        let large_bytes_max = base.large_bytes_max.min(self.limits.incoming_bytes_max.saturating_sub(incoming));
+        Limits { authenticated, large_bytes_max, ..base }
     }
 
     /// Puts a connection on the list of those with something to send or to close.
@@ -172,6 +188,17 @@ impl Node {
         let held = connection.held_bytes();
         self.charged_bytes = self.charged_bytes - connection.charged_bytes + held;
         connection.charged_bytes = held;
+        let promised = connection.assembler.filling().unwrap_or(0);
+        self.promised_bytes = self.promised_bytes - connection.promised_bytes + promised;
+        connection.promised_bytes = promised;
+    }
+
+    /// Takes a complete request off the connection's charge: from here on it is the store that pays for its value.
+    pub fn hand_over(&mut self, index: u32) {
+        let Some(connection) = self.connections.at(index) else { return };
+        self.charged_bytes -= connection.charged_bytes;
+        connection.charged_bytes = 0;
+        self.cache.charge(self.charged_bytes as u64);
     }
 
     /// Brings up to date what CLIENT LIST tells of a connection's buffers, and what they are charged.

@@ -164,6 +164,9 @@ impl<R: Ring, C: Clock> Reactor<R, C> {
         jobs::run(&mut self.node);
         self.maintain();
         self.sweep();
+        if !self.node.lingering.is_empty() {
+            lifecycle::end_lingering(&mut self.node, &mut self.ring);
+        }
         self.settle();
         Ok(self.progress())
     }
@@ -183,6 +186,7 @@ impl<R: Ring, C: Clock> Reactor<R, C> {
         if self.drain_until_us.is_some() {
             return;
         }
+        self.node.stopping = true;
         self.drain_until_us = Some(self.node.now.mono_us + DRAIN_US_MAX);
         for (index, state) in self.listeners.iter().enumerate() {
             if state.accepting == Accepting::On {
@@ -294,6 +298,7 @@ impl<R: Ring, C: Clock> Reactor<R, C> {
                     return;
                 }
                 connection.sending = None;
+                connection.sending_held_bytes = 0;
                 connection.replies.give_back(out);
                 // A connection that only waits for its next request needs no look.
                 if connection.state != State::Open || connection.paused || connection.replies.is_ready() {
@@ -302,6 +307,7 @@ impl<R: Ring, C: Clock> Reactor<R, C> {
             }
             Err(_) => {
                 connection.sending = None;
+                connection.sending_held_bytes = 0;
                 lifecycle::begin_close(&mut self.ring, connection);
                 self.node.mark_dirty(token.slot);
             }
@@ -385,10 +391,10 @@ impl<R: Ring, C: Clock> Reactor<R, C> {
     }
 
     fn progress(&self) -> Progress {
-        if let Some(until_us) = self.drain_until_us {
-            if self.node.connections.is_empty() || self.node.now.mono_us >= until_us {
-                return Progress::Drained;
-            }
+        if let Some(until_us) = self.drain_until_us
+            && (self.node.connections.is_empty() || self.node.now.mono_us >= until_us)
+        {
+            return Progress::Drained;
         }
         if self.maintain_more || !self.node.run_list.is_empty() || !self.node.jobs.is_empty() {
             return Progress::Busy;

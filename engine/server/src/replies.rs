@@ -18,7 +18,11 @@ use protocol::Spliced;
 use uring::{Outgoing, Splice};
 
 /// Capacity above which an emptied buffer is given back instead of kept.
-const KEPT_BYTES_MAX: usize = 64 * 1024;
+const KEPT_BYTES_MAX: usize = 256 * 1024;
+
+/// Large values of one send. A reply with more goes out in pieces: a send has a list of at most 64 parts, two per value,
+/// and finding the unsent rest must not mean walking a hundred thousand values.
+const SPLICES_PER_SEND: usize = 32;
 
 /// Encoded replies: bytes and the large values spliced into them.
 #[derive(Debug, Default)]
@@ -64,6 +68,21 @@ pub struct Replies<J = Box<Job>> {
     splice_bytes: usize,
     /// The buffer of the last send, to be used again.
     spare: Vec<u8>,
+    /// Sends of a reply with many large values; they go before `out`.
+    pieces: VecDeque<Outgoing>,
+    /// Wire bytes in `pieces`.
+    piece_bytes: usize,
+}
+
+impl Replies<Box<Job>> {
+    /// Bytes that waiting jobs hold.
+    pub fn job_bytes(&self) -> usize {
+        let held = |slot: &Slot<Box<Job>>| match slot {
+            Slot::Waiting(job) => job.held_bytes(),
+            Slot::Ready(_) => 0,
+        };
+        self.slots.iter().map(held).sum()
+    }
 }
 
 impl<J> Default for Replies<J> {
@@ -75,6 +94,8 @@ impl<J> Default for Replies<J> {
             splices_counted: 0,
             splice_bytes: 0,
             spare: Vec::new(),
+            pieces: VecDeque::new(),
+            piece_bytes: 0,
         }
     }
 }
@@ -146,23 +167,35 @@ impl<J> Replies<J> {
             self.splice_bytes += new.iter().map(|s| s.value.len()).sum::<usize>();
             self.splices_counted = self.out.splices.len();
         }
-        self.out.bytes.len() + self.splice_bytes + self.slot_bytes
+        if !self.slots.is_empty() {
+            self.recount_slots();
+        }
+        self.out.bytes.len() + self.splice_bytes + self.slot_bytes + self.piece_bytes
     }
 
     /// Allocated bytes, large values not counted.
     pub fn held_bytes(&self) -> usize {
-        self.out.bytes.capacity() + self.spare.capacity() + self.slot_bytes
+        let ready = |slot: &Slot<J>| match slot {
+            Slot::Ready(encoded) => encoded.bytes.capacity(),
+            Slot::Waiting(_) => 0,
+        };
+        let slots: usize = self.slots.iter().map(ready).sum();
+        let pieces: usize = self.pieces.iter().map(|piece| piece.bytes.capacity()).sum();
+        self.out.bytes.capacity() + self.spare.capacity() + slots + pieces
     }
 
     /// True if a send could start.
     #[inline]
     pub fn is_ready(&self) -> bool {
-        !self.out.is_empty()
+        !self.out.is_empty() || !self.pieces.is_empty()
     }
 
     /// Takes what is ready for one send.
     #[inline]
     pub fn take(&mut self) -> Outgoing {
+        if self.out.splices.len() > SPLICES_PER_SEND || !self.pieces.is_empty() {
+            return self.take_piece();
+        }
         let bytes = std::mem::replace(&mut self.out.bytes, std::mem::take(&mut self.spare));
         debug_assert!(self.out.bytes.is_empty());
         let splices = if self.out.splices.is_empty() { Vec::new() } else { self.take_splices() };
@@ -174,6 +207,32 @@ impl<J> Replies<J> {
         self.splices_counted = 0;
         self.splice_bytes = 0;
         self.out.splices.drain(..).map(|Spliced { at, value }| Splice { at, value }).collect()
+    }
+
+    #[cold]
+    fn take_piece(&mut self) -> Outgoing {
+        if self.pieces.is_empty() {
+            self.cut();
+        }
+        let piece = self.pieces.pop_front().expect("a reply with values has at least one piece");
+        self.piece_bytes -= piece.len();
+        piece
+    }
+
+    /// Cuts `out` into pieces, once: linear in its length.
+    fn cut(&mut self) {
+        let bytes = std::mem::take(&mut self.out.bytes);
+        let splices = self.take_splices();
+        let mut from = 0;
+        for (index, group) in splices.chunks(SPLICES_PER_SEND).enumerate() {
+            let is_last = (index + 1) * SPLICES_PER_SEND >= splices.len();
+            let to = if is_last { bytes.len() } else { splices[(index + 1) * SPLICES_PER_SEND - 1].at };
+            let group = group.iter().map(|splice| Splice { at: splice.at - from, value: splice.value.clone() });
+            let piece = Outgoing { bytes: bytes[from..to].to_vec(), splices: group.collect(), sent: 0 };
+            self.piece_bytes += piece.len();
+            self.pieces.push_back(piece);
+            from = to;
+        }
     }
 
     /// Gives the buffer of a finished send back.
@@ -242,6 +301,32 @@ mod tests {
         assert_eq!(replies.owed_bytes(), "bcLARGEd".len());
         assert_eq!(wire(&replies.take()), b"bcLARGEd");
         assert!(!replies.is_waiting());
+    }
+
+    #[test]
+    fn a_reply_with_many_values_goes_out_in_pieces_and_in_order() {
+        for count in [1, 31, 32, 33, 64, 65, 1000] {
+            let mut replies = Replies::<()>::default();
+            let mut expected = Vec::new();
+            for i in 0..count {
+                let head = format!("<{i}>").into_bytes();
+                expected.extend_from_slice(&head);
+                expected.extend_from_slice(b"LARGE");
+                replies.tail().bytes.extend_from_slice(&head);
+                large(&mut replies, b"LARGE");
+            }
+            replies.tail().bytes.extend_from_slice(b"end");
+            expected.extend_from_slice(b"end");
+            assert_eq!(replies.owed_bytes(), expected.len());
+            let mut got = Vec::new();
+            while replies.is_ready() {
+                let piece = replies.take();
+                assert!(piece.splices.len() <= SPLICES_PER_SEND);
+                got.extend(wire(&piece));
+                assert_eq!(replies.owed_bytes(), expected.len() - got.len());
+            }
+            assert!(got == expected, "{count} values");
+        }
     }
 
     #[test]

@@ -227,6 +227,11 @@ impl Ring for KernelRing {
         socket::shutdown(socket);
     }
 
+    fn finish_writing(&mut self, socket: Socket) -> bool {
+        socket::finish_writing(socket);
+        true
+    }
+
     fn close(&mut self, socket: Socket) {
         socket::close(socket);
     }

@@ -221,6 +221,12 @@ pub trait Ring {
     /// Ends both directions of a connection now; operations in flight complete soon after.
     fn shutdown(&mut self, socket: Socket);
 
+    /// Ends our direction only: the peer reads what was sent and then the end of the stream, and we still receive.
+    /// Returns false if the ring does not model it; then the caller closes at once.
+    fn finish_writing(&mut self, _socket: Socket) -> bool {
+        false
+    }
+
     /// Closes a socket that has nothing in flight.
     fn close(&mut self, socket: Socket);
 }

@@ -23,6 +23,12 @@ pub(crate) fn shutdown(socket: Socket) {
     unsafe { libc::shutdown(socket.0, libc::SHUT_RDWR) };
 }
 
+/// Ends our direction. A connection that is gone already is no error.
+pub(crate) fn finish_writing(socket: Socket) {
+    // SAFETY: shutdown(2) touches no memory of ours; a number that is no socket is refused.
+    unsafe { libc::shutdown(socket.0, libc::SHUT_WR) };
+}
+
 /// Closes the descriptor.
 pub(crate) fn close(socket: Socket) {
     // SAFETY: the caller owns the descriptor and gives it up here, so nobody else loses theirs. The result is of no use:

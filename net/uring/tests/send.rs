@@ -12,28 +12,38 @@ use pinion_uring::{Errno, Event, Op, Outgoing, Ring, Setup};
 use support::{Bed, outgoing, pattern, small, socket, tcp_pair, token, wire};
 
 #[test]
-fn a_big_reply_reaches_a_slow_reader_whole_by_one_operation() {
+fn a_big_reply_reaches_a_slow_reader_whole_in_steps_of_a_megabyte() {
     let mut bed = Bed::new();
     let (near, mut far) = tcp_pair();
-    let bytes = pattern(16 << 20);
-    bed.ring.push(token(0), Op::Send { socket: socket(&near), out: outgoing(&bytes, &[]) });
+    let bytes = pattern((4 << 20) + 12_345);
+    let mut out = Some(outgoing(&bytes, &[]));
     let mut got = Vec::new();
     let mut piece = vec![0; 10_000];
-    let sent = loop {
-        bed.ring.enter(pinion_uring::Wait::No).unwrap();
-        if let Some(completion) = bed.poll() {
-            break completion.event;
+    let mut steps = Vec::new();
+    while steps.iter().sum::<usize>() < bytes.len() {
+        if let Some(out) = out.take() {
+            bed.ring.push(token(0), Op::Send { socket: socket(&near), out });
         }
-        let count = far.read(&mut piece).unwrap();
-        got.extend_from_slice(&piece[..count]);
-    };
-    let Event::Sent { out, result } = sent else { panic!("{sent:?}") };
-    assert_eq!((result, out.sent), (Ok(bytes.len()), bytes.len()));
+        bed.ring.enter(pinion_uring::Wait::No).unwrap();
+        match bed.poll().map(|completion| completion.event) {
+            Some(Event::Sent { out: back, result }) => {
+                steps.push(result.expect("the reader is there"));
+                assert_eq!(back.sent, steps.iter().sum::<usize>());
+                out = Some(back);
+            }
+            Some(other) => panic!("{other:?}"),
+            None => {
+                let count = far.read(&mut piece).unwrap();
+                got.extend_from_slice(&piece[..count]);
+            }
+        }
+    }
     while got.len() < bytes.len() {
         let count = far.read(&mut piece).unwrap();
         got.extend_from_slice(&piece[..count]);
     }
     assert!(got == bytes);
+    assert_eq!(steps, [1 << 20, 1 << 20, 1 << 20, 1 << 20, 12_345]);
 }
 
 #[test]

@@ -60,6 +60,8 @@ const ARGS_MAX: usize = 1024 * 1024;
 const INLINE_BYTES_MAX: usize = 64 * 1024;
 /// All arguments of one request together: Redis's client-query-buffer-limit, or less where memory is less.
 const REQUEST_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// Everything that clients are sending may take this share of the memory limit.
+const INCOMING_SHARE: u64 = 4;
 /// One request may take this share of the memory limit before it executes.
 const REQUEST_SHARE: u64 = 4;
 /// One value may take this share of the memory limit.
@@ -77,6 +79,7 @@ pub fn connection_limits(settings: &Settings) -> ConnectionLimits {
         unsent_soft_bytes: if output.soft_time.is_zero() { None } else { bound(output.soft_bytes) },
         unsent_soft_time: output.soft_time,
         protected_mode: settings.protected_mode,
+        incoming_bytes_max: bytes(settings.maxmemory / INCOMING_SHARE),
         password_set: settings.requirepass.expose().is_some(),
         requests: Limits {
             bulk_bytes_max: bytes(settings.proto_max_bulk_len),

@@ -5,7 +5,7 @@
 //! bounded, so a signal is heard within 100 ms.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 use std::process;
 use std::sync::Arc;
@@ -45,7 +45,7 @@ pub fn main() -> Result<(), String> {
     let settings = match settings::load(std::env::args_os(), &read_file, &facts).map_err(|error| error.to_string())? {
         Startup::Run(settings) => *settings,
         Startup::Print(text) => {
-            println!("{text}");
+            show(&format_args!("{text}\n"));
             return Ok(());
         }
     };
@@ -76,6 +76,12 @@ pub fn main() -> Result<(), String> {
         thread::park_timeout(CONTROL_EVERY);
     }
     core.join().map_err(|_| "the core's thread panicked".to_owned())?
+}
+
+/// Prints to standard output; that nobody reads it is no reason to stop.
+fn show(text: &dyn std::fmt::Display) {
+    let mut out = io::stdout();
+    let _ = write!(out, "{text}").and_then(|()| out.flush());
 }
 
 fn host_facts() -> Result<Facts, String> {
@@ -140,8 +146,7 @@ fn run_core(
         shards: SHARD_COUNT,
         listeners: &listening.listeners,
     };
-    print!("{block}");
-    let _ = io::Write::flush(&mut io::stdout());
+    show(&block);
     warn_of_kernel(ring.features(), &shown);
     log_approximation(&shown);
     let Listening { listeners, unix } = listening;

@@ -32,6 +32,33 @@ fn a_broken_request_is_answered_and_closes_only_its_own_connection() {
 }
 
 #[test]
+fn replies_survive_what_a_client_sends_behind_its_end() {
+    // Closing with unread bytes makes the kernel reset the connection and drop replies that are on their way.
+    let server = Server::start(&[]);
+    let mut stream = server.connect();
+    exchange(&mut stream, format!("SET v {}\r\n", "x".repeat(2000)).as_bytes(), b"+OK\r\n");
+    let reply = format!("$2000\r\n{}\r\n", "x".repeat(2000));
+    let ends: [(&str, &str); 2] =
+        [("QUIT\r\n", "+OK\r\n"), ("*1\r\n$x\r\n", "-ERR Protocol error: invalid bulk length\r\n")];
+    for (end, last) in ends {
+        let stream = server.connect();
+        let mut request = "GET v\r\n".repeat(400);
+        request.push_str(end);
+        request.push_str(&"y".repeat(2 << 20));
+        std::thread::scope(|threads| {
+            let mut writer = stream.try_clone().unwrap();
+            threads.spawn(move || {
+                // The server may be gone before it has taken everything: that is not what is tested.
+                let _ = writer.write_all(request.as_bytes());
+            });
+            let got = read_to_close(&mut &stream);
+            assert_eq!(got.len(), reply.len() * 400 + last.len(), "{end:?}");
+            assert!(got.ends_with(last.as_bytes()), "{end:?}");
+        });
+    }
+}
+
+#[test]
 fn empty_requests_are_skipped() {
     let server = Server::start(&[]);
     exchange(&mut server.connect(), b"*-5\r\n*0\r\n\r\nPING\r\n", b"+PONG\r\n");

@@ -1,7 +1,7 @@
 //! Send: replies on their way out, whole if the peer takes them.
 //!
-//! Without splices the bytes go out by SEND; with splices by SENDMSG over at most `PART_COUNT_MAX` parts in wire order. The
-//! rest of a longer reply is the caller's next send: `out.sent` counts.
+//! Without splices the bytes go out by SEND; with splices by SENDMSG over at most `PART_COUNT_MAX` parts in wire order.
+//! One operation takes `SEND_BYTES_MAX` at most; the rest of a longer reply is the caller's next send: `out.sent` counts.
 //!
 //! Invariants
 //! - MSG_WAITALL: the kernel goes on after a short write, so one completion means all, an error, or a peer that left.
@@ -21,8 +21,8 @@ use crate::ring::{Event, Outgoing, Socket, Token};
 /// Most parts of one SENDMSG.
 const PART_COUNT_MAX: usize = 64;
 
-/// Most bytes of one SEND; a signed 32-bit result has to hold them.
-const SEND_BYTES_MAX: usize = 1 << 30;
+/// Most bytes of one operation. A long reply goes out in steps, so that the caller sees whether its reader moves.
+const SEND_BYTES_MAX: usize = 1 << 20;
 
 const FLAGS: i32 = libc::MSG_WAITALL | libc::MSG_NOSIGNAL;
 
@@ -86,10 +86,15 @@ impl Scatter {
         // SAFETY: the allocation is `self`'s alone: the kernel reads it only while it is lent to an operation, and then
         // `in_flight` owns `self` and fills nothing.
         let Parts { header, parts } = unsafe { self.0.as_mut() };
-        let mut count = 0;
+        let (mut count, mut room) = (0, SEND_BYTES_MAX);
         for piece in unsent(out).take(PART_COUNT_MAX) {
-            parts[count] = libc::iovec { iov_base: piece.as_ptr().cast_mut().cast(), iov_len: piece.len() };
+            let len = piece.len().min(room);
+            parts[count] = libc::iovec { iov_base: piece.as_ptr().cast_mut().cast(), iov_len: len };
             count += 1;
+            room -= len;
+            if room == 0 {
+                break;
+            }
         }
         header.msg_iov = parts.as_mut_ptr();
         header.msg_iovlen = count as _;
