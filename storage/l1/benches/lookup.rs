@@ -14,6 +14,7 @@ use std::time::Instant;
 use common::{Core, KEY_BYTES, SLOT_COUNT, VALUE_BYTES, key, key_bytes, next_random, place_of};
 use hashbrown::HashTable;
 use item::{Draft, Keyspace, Kind, Place, Record};
+use l1::raw::{Arena, SegmentMemory};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -122,16 +123,21 @@ fn spread(hash_high: u32) -> u64 {
     u64::from(hash_high) << 32 | u64::from(hash_high)
 }
 
-/// The same records in one run of memory, indexed by a hashbrown table of offsets per slot.
+/// The same records in huge pages as well, indexed by a hashbrown table of places per slot.
 struct Baseline {
-    records: Vec<u8>,
+    arena: Arena,
+    segments: Vec<SegmentMemory>,
+    write_offset: usize,
     tables: Vec<HashTable<u64>>,
 }
+
+const SEGMENT_BYTES: usize = 2 << 20;
 
 impl Baseline {
     fn new(items: usize) -> Baseline {
         let tables = std::iter::repeat_with(HashTable::new).take(usize::from(SLOT_COUNT)).collect();
-        Baseline { records: Vec::with_capacity(items * (KEY_BYTES + VALUE_BYTES + 16)), tables }
+        let arena = Arena::new(items * 96 + 64 * SEGMENT_BYTES, SEGMENT_BYTES).expect("address space is there");
+        Baseline { arena, segments: Vec::new(), write_offset: SEGMENT_BYTES, tables }
     }
 
     fn insert(&mut self, bytes: &[u8], place: Place, value: &[u8]) {
@@ -144,14 +150,21 @@ impl Baseline {
             cas: None,
             version: None,
         };
-        let at = self.records.len();
-        self.records.resize(at + draft.bytes().next_multiple_of(8), 0);
-        draft.encode(&mut self.records[at..]).expect("there is room");
-        // 16 tag bits and the offset, as the design's slot: growing reads the hash from the record.
-        let entry = (place.hash >> 48 << 48) | (at as u64 / 8);
-        let records = &self.records;
-        self.tables[usize::from(place.slot)]
-            .insert_unique(spread(place.hash_high()), entry, |entry| spread(Self::record(records, *entry).hash_high()));
+        let span = draft.bytes().next_multiple_of(8);
+        if self.write_offset + span > SEGMENT_BYTES {
+            self.segments.push(self.arena.carve().expect("the arena is large enough"));
+            self.write_offset = 0;
+        }
+        let segment = self.segments.len() - 1;
+        draft.encode(&mut self.segments[segment][self.write_offset..]).expect("there is room");
+        // 16 tag bits and the place, as the design's slot: growing reads the hash from the record.
+        let at = (segment * SEGMENT_BYTES + self.write_offset) as u64 / 8;
+        self.write_offset += span;
+        let entry = (place.hash >> 48 << 48) | at;
+        let segments = &self.segments;
+        self.tables[usize::from(place.slot)].insert_unique(spread(place.hash_high()), entry, |entry| {
+            spread(Self::record(segments, *entry).hash_high())
+        });
     }
 
     fn index_bytes(&self) -> usize {
@@ -159,17 +172,17 @@ impl Baseline {
         own + self.tables.iter().map(HashTable::allocation_size).sum::<usize>()
     }
 
-    fn record(records: &[u8], entry: u64) -> Record<'_> {
+    fn record(segments: &[SegmentMemory], entry: u64) -> Record<'_> {
         let at = (entry & 0xFFFF_FFFF_FFFF) as usize * 8;
-        Record::parse(&records[at..]).expect("entries name records")
+        Record::parse(&segments[at / SEGMENT_BYTES][at % SEGMENT_BYTES..]).expect("entries name records")
     }
 
     fn one_at_a_time(&self, batch: &[([u8; KEY_BYTES], Place)]) -> usize {
         let hit = |(bytes, place): &&([u8; KEY_BYTES], Place)| {
             let found = self.tables[usize::from(place.slot)].find(spread(place.hash_high()), |entry| {
-                entry >> 48 == place.hash >> 48 && Self::record(&self.records, *entry).key() == bytes
+                entry >> 48 == place.hash >> 48 && Self::record(&self.segments, *entry).key() == bytes
             });
-            found.is_some_and(|entry| Self::record(&self.records, *entry).value()[VALUE_BYTES - 1] == b'v')
+            found.is_some_and(|entry| Self::record(&self.segments, *entry).value()[VALUE_BYTES - 1] == b'v')
         };
         batch.iter().filter(hit).count()
     }
@@ -182,10 +195,11 @@ impl Baseline {
                 .find(spread(place.hash_high()), |entry| entry >> 48 == place.hash >> 48);
             *candidate = found.copied().unwrap_or(0);
         }
-        let headers: u8 = candidates
-            .iter()
-            .map(|entry| self.records[(entry & 0xFFFF_FFFF_FFFF) as usize * 8])
-            .fold(0, |all, byte| all ^ byte);
+        let header = |entry: &u64| {
+            let at = (entry & 0xFFFF_FFFF_FFFF) as usize * 8;
+            self.segments[at / SEGMENT_BYTES][at % SEGMENT_BYTES]
+        };
+        let headers: u8 = candidates.iter().map(header).fold(0, |all, byte| all ^ byte);
         black_box(headers);
         self.one_at_a_time(batch)
     }

@@ -233,7 +233,7 @@ mod tests {
         for step in 0..20_000u32 {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let random = (state >> 33) as usize;
-            let wants_run = if step / 2_000 % 2 == 0 { random % 3 > 0 } else { random % 3 == 0 };
+            let wants_run = random.is_multiple_of(3) != (step / 2_000).is_multiple_of(2);
             if wants_run || runs.is_empty() {
                 let order = random / 4 % ORDERS;
                 lines.ensure(&mut memory, 1).unwrap();
