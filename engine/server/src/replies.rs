@@ -13,6 +13,7 @@
 
 use std::collections::VecDeque;
 
+use bytes::Bytes;
 use cache::Job;
 use protocol::Spliced;
 use uring::{Outgoing, Splice};
@@ -235,6 +236,24 @@ impl<J> Replies<J> {
         }
     }
 
+    /// Calls `each` with everything that is owed, up to the first long command, and not taken yet, in wire order. For the
+    /// simulator: it judges replies in the tick in which they are encoded.
+    pub fn for_each_owed(&self, mut each: impl FnMut(&[u8])) {
+        let mut in_wire_order = |bytes: &[u8], splices: &mut dyn Iterator<Item = (usize, &Bytes)>| {
+            let mut from = 0;
+            for (at, value) in splices {
+                each(&bytes[from..at]);
+                each(value);
+                from = at;
+            }
+            each(&bytes[from..]);
+        };
+        for piece in &self.pieces {
+            in_wire_order(&piece.bytes, &mut piece.splices.iter().map(|splice| (splice.at, &splice.value)));
+        }
+        in_wire_order(&self.out.bytes, &mut self.out.splices.iter().map(|spliced| (spliced.at, &spliced.value)));
+    }
+
     /// Gives the buffer of a finished send back.
     #[inline]
     pub fn give_back(&mut self, mut sent: Outgoing) {
@@ -266,8 +285,6 @@ impl<J> Replies<J> {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
 
     fn wire(out: &Outgoing) -> Vec<u8> {
@@ -320,6 +337,9 @@ mod tests {
             assert_eq!(replies.owed_bytes(), expected.len());
             let mut got = Vec::new();
             while replies.is_ready() {
+                let mut owed = Vec::new();
+                replies.for_each_owed(|piece| owed.extend_from_slice(piece));
+                assert!(owed == expected[got.len()..], "owed after {} bytes", got.len());
                 let piece = replies.take();
                 assert!(piece.splices.len() <= SPLICES_PER_SEND);
                 got.extend(wire(&piece));
