@@ -2,7 +2,8 @@
 //!
 //! Invariants
 //! - [`Draft::encode`] fills exactly [`Draft::span`] bytes, padding included, so a run of records has no stale bytes.
-//! - Two drafts of equal span and equal extensions lay their fields out alike, which is what an overwrite in place needs.
+//! - Two drafts of equal span and equal extensions lay their fields out alike, which is what an overwrite in place
+//!   needs.
 
 use crate::header::{
     CAS, EXPIRY, FLAGS, HEADER_BYTES, Header, KEY_SIZE_ESCAPE, KEYSPACE, Kind, Parts, Span, VERSION,

@@ -1,7 +1,8 @@
 //! Record: a checked view of one record's bytes.
 //!
 //! Invariants
-//! - A `Record` exists only if all its fields lie inside its span and its span inside the slice, so no accessor can fail.
+//! - A `Record` exists only if all its fields lie inside its span and its span inside the slice, so no accessor can
+//!   fail.
 //! - The functions that change a record in place never change its span, its key or which fields it has.
 
 use crate::draft::Draft;
@@ -184,8 +185,8 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// Makes a copy of this record with or without a deadline in `into`, which is long enough for both; returns its span,
-    /// or `None` if no span holds it.
+    /// Makes a copy of this record with or without a deadline in `into`, which is long enough for both; returns its
+    /// span, or `None` if no span holds it.
     pub fn copy_with_deadline(self, deadline_ms: Option<u64>, into: &mut [u8]) -> Option<Span> {
         let keep = bytes_of_extensions(EXPIRY);
         let tail_start = if self.is_volatile() { HEADER_BYTES + keep } else { HEADER_BYTES };

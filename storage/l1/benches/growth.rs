@@ -1,39 +1,39 @@
-//! Growth: inserts from 0 to 20 million keys into one core and reports latency, the largest number of index entries that
-//! one insert moved, and bytes per item.
+//! Growth: inserts from 0 to 20 million keys into one core and reports latency, the largest number of index entries
+//! that one insert moved, and bytes per item.
 //!
-//! `cargo bench -p pinion-l1 --bench growth [-- MILLIONS]`
+//! `cargo bench -p pinion-l1 --bench growth [-- ITEMS]`
 #![allow(missing_docs, clippy::disallowed_methods, reason = "a bench reads the clock")]
 
-#[allow(dead_code)]
-mod common;
+#[allow(dead_code, reason = "each bench uses a part")]
+mod core;
 
 use std::time::Instant;
 
-use common::{Core, KEY_BYTES, VALUE_BYTES, key, key_bytes, place_of, resident_bytes};
+use self::core::{Core, KEY_BYTES, VALUE_BYTES, key, key_bytes, place_of, resident_bytes};
 use hdrhistogram::Histogram;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() {
-    let millions = std::env::args().filter_map(|arg| arg.parse::<u64>().ok()).next().unwrap_or(20);
-    let mut core = Core::new(millions * 180_000_000 + (256 << 20));
+    let items = std::env::args().filter_map(|arg| arg.parse::<u64>().ok()).next().unwrap_or(20_000_000);
+    let mut core = Core::new(items * 180 + (256 << 20));
     let value = [b'v'; VALUE_BYTES];
     let mut latency = Histogram::<u64>::new_with_bounds(1, 10_000_000_000, 3).expect("the bounds are valid");
     let resident_before = resident_bytes();
     let begun = Instant::now();
-    for number in 0..millions * 1_000_000 {
+    for number in 0..items {
         let bytes = key_bytes(number);
         let place = place_of(&bytes);
         let start = Instant::now();
         core.put(&key(&bytes, place), &value);
         latency.saturating_record(start.elapsed().as_nanos() as u64);
-        if (number + 1) % 2_000_000 == 0 || number + 1 == millions * 1_000_000 {
+        if (number + 1) % 2_000_000 == 0 || number + 1 == items {
             report(&core, number + 1, resident_before);
         }
     }
     let seconds = begun.elapsed().as_secs_f64();
-    println!("{:.2} million inserts/s, clock reads included", millions as f64 / seconds);
+    println!("{:.2} million inserts/s, clock reads included", items as f64 / 1e6 / seconds);
     println!("most index entries moved by one insert: {}", core.memory.usage().statistics.entries_moved_max);
     for quantile in [0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999, 1.0] {
         println!("p{:<9} {:>10.2} us", quantile * 100.0, latency.value_at_quantile(quantile) as f64 / 1000.0);
@@ -44,7 +44,7 @@ fn report(core: &Core, items: u64, resident_before: u64) {
     let usage = core.memory.usage();
     let payload = (KEY_BYTES + VALUE_BYTES) as f64;
     println!(
-        "{items:>10} items: index {:.2} B, record {:.2} B, segments {:.2} B, resident {:.2} B over key and value, each per item",
+        "{items:>10} items, each over key and value: index {:.2} B, record {:.2} B, segments {:.2} B, resident {:.2} B",
         usage.index_bytes as f64 / items as f64,
         usage.live_bytes as f64 / items as f64 - payload,
         (usage.segments_used * usage.segment_bytes) as f64 / items as f64 - payload,

@@ -1,17 +1,17 @@
 //! Lookup: random lookups in 10 million items, one at a time and in batches of 16 with both prefetch stages, and the
-//! index against a `hashbrown::HashTable<u64>` per slot over the same records: the gate of the bucket index is 10 % more
-//! lookups or 3 bytes less per item.
+//! index against a `hashbrown::HashTable<u64>` per slot over the same records: the gate of the bucket index is 10 %
+//! more lookups or 3 bytes less per item.
 //!
-//! `cargo bench -p pinion-l1 --bench lookup [-- MILLIONS]`
+//! `cargo bench -p pinion-l1 --bench lookup [-- ITEMS]`
 #![allow(missing_docs, clippy::disallowed_methods, reason = "a bench reads the clock")]
 
-#[allow(dead_code)]
-mod common;
+#[allow(dead_code, reason = "each bench uses a part")]
+mod core;
 
 use std::hint::black_box;
 use std::time::Instant;
 
-use common::{Core, KEY_BYTES, SLOT_COUNT, VALUE_BYTES, key, key_bytes, next_random, place_of};
+use self::core::{Core, KEY_BYTES, SLOT_COUNT, VALUE_BYTES, key, key_bytes, next_random, place_of};
 use hashbrown::HashTable;
 use item::{Draft, Keyspace, Kind, Place, Record};
 use l1::raw::{Arena, SegmentMemory};
@@ -24,8 +24,7 @@ const LOOKUPS: usize = 4_000_000;
 const ROUNDS: usize = 5;
 
 fn main() {
-    let millions = std::env::args().filter_map(|arg| arg.parse::<u64>().ok()).next().unwrap_or(10);
-    let items = millions * 1_000_000;
+    let items = std::env::args().filter_map(|arg| arg.parse::<u64>().ok()).next().unwrap_or(10_000_000);
     let mut core = Core::new(items * 180 + (256 << 20));
     let mut baseline = Baseline::new(items as usize);
     let value = [b'v'; VALUE_BYTES];

@@ -1,9 +1,9 @@
 //! Ghost table: fingerprints of what small evicted lately.
 //!
-//! Entries are four bytes, 16 to a cache line: 22 bits of fingerprint and a stamp of 10, the epoch in which the item was
-//! evicted. An epoch lasts until a 128th of the table's size was evicted into it, and the bytes that are still remembered
-//! are kept by epoch: when there are more than the size, the oldest epoch is forgotten as a whole. So the table is FIFO to
-//! within one epoch, without a queue, and an entry that is taken out makes the others live longer.
+//! Entries are four bytes, 16 to a cache line: 22 bits of fingerprint and a stamp of 10, the epoch in which the item
+//! was evicted. An epoch lasts until a 128th of the table's size was evicted into it, and the bytes that are still
+//! remembered are kept by epoch: when there are more than the size, the oldest epoch is forgotten as a whole. So the
+//! table is FIFO to within one epoch, without a queue, and an entry that is taken out makes the others live longer.
 //!
 //! ```text
 //!   31            10 9         0          epoch_bytes: [ 12 ][  9 ][ 12 ][ 11 ][  3 ]
@@ -19,7 +19,8 @@
 //! - An entry of a forgotten epoch is never found, unless nothing cleared it while the stamps went all the way round:
 //!   eight sizes of evictions, in which some hundred entries came to its line.
 //! - An entry may be lost before: a full line drops its oldest.
-//! - False positives are below lines-per-part * 16 / 2^22, about one in four thousand; they send an item to main unasked.
+//! - False positives are below lines-per-part * 16 / 2^22, about one in four thousand; they send an item to main
+//!   unasked.
 
 use crate::allocation::rounded;
 

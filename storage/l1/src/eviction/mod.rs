@@ -211,7 +211,8 @@ impl Order {
         }
     }
 
-    /// What becomes of the oldest item of `queue`. `threshold` is the count of uses that takes an item from small to main.
+    /// What becomes of the oldest item of `queue`. `threshold` is the count of uses that takes an item from small to
+    /// main.
     pub(crate) fn verdict(self, queue: Queue, frequency: u8, threshold: u8) -> Verdict {
         match self {
             Order::S3Fifo => s3fifo::verdict(queue, frequency, threshold),

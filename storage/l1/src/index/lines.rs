@@ -1,9 +1,9 @@
 //! Lines: the memory of a store's tables, in cache lines.
 //!
-//! Tables need runs of 1, 2, 4 or 8 lines. Runs are cut from blocks of eight lines, and blocks from segments of the arena:
-//! so tables lie in huge pages, what they take is known exactly, and a run that one table gave back serves any other, or
-//! becomes part of a larger one. (A general allocator keeps a pool per size; as all tables grow at about the same time,
-//! half of its memory was pools of sizes that nobody needed any more.)
+//! Tables need runs of 1, 2, 4 or 8 lines. Runs are cut from blocks of eight lines, and blocks from segments of the
+//! arena: so tables lie in huge pages, what they take is known exactly, and a run that one table gave back serves any
+//! other, or becomes part of a larger one. (A general allocator keeps a pool per size; as all tables grow at about the
+//! same time, half of its memory was pools of sizes that nobody needed any more.)
 //!
 //! ```text
 //!   segment: [ block ][ block ][ block ] ...      block: one bit per line, set while it is in use

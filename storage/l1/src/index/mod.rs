@@ -1,8 +1,8 @@
 //! Index: from a key's place to the record, slot first.
 //!
-//! Per keyspace an array over the store's slots; per slot a small set of tables ([`slot`]); per table cache-line buckets
-//! ([`table`], [`bucket`]) of eight-byte entries ([`entry`]). A slot can thus be counted, listed, flushed and handed on
-//! by itself, and no insert moves more than one table's entries.
+//! Per keyspace an array over the store's slots; per slot a small set of tables ([`slot`]); per table cache-line
+//! buckets ([`table`], [`bucket`]) of eight-byte entries ([`entry`]). A slot can thus be counted, listed, flushed and
+//! handed on by itself, and no insert moves more than one table's entries.
 //!
 //! The buckets lie in segments of the arena, handed out in runs of lines ([`lines`]).
 //!

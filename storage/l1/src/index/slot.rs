@@ -52,8 +52,8 @@ impl SlotIndex {
         }
     }
 
-    /// Makes room for one more entry with this hash; returns how many entries that moved. Fails if there is no memory for
-    /// it, or if more items than a table holds have the same hash.
+    /// Makes room for one more entry with this hash; returns how many entries that moved. Fails if there is no memory
+    /// for it, or if more items than a table holds have the same hash.
     #[inline]
     pub(crate) fn prepare(
         &mut self,
@@ -148,7 +148,8 @@ impl SlotIndex {
         full_hash: impl Fn(Entry) -> u32,
     ) -> Result<usize, NoRoom> {
         let mut moved = 0;
-        // Ends: each split deepens the table of this hash, and one too deep to split grows, until it is as large as can be.
+        // Ends: each split deepens the table of this hash, and one too deep to split grows, until it is as large as can
+        // be.
         while self.table(hash_high).is_full() {
             let table = self.table(hash_high);
             let len = table.len();

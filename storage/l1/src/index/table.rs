@@ -26,7 +26,8 @@ use crate::memory::Memory;
 
 const RUNS: usize = 15;
 
-/// Bucket counts that a table may have, each a number of equal runs: steps of an eighth, coarser where tables are small.
+/// Bucket counts that a table may have, each a number of equal runs: steps of an eighth, coarser where tables are
+/// small.
 const SIZES: [u8; 23] = [0, 1, 2, 4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 44, 48, 56, 64, 72, 80, 88, 96, 104, 120];
 
 /// Most buckets before a table is split.
@@ -48,7 +49,8 @@ const _: () = assert!(DEPTH_MAX as u32 + 2 <= HASH_BITS);
 /// whoever hashes fails to. It bounds the directory of a slot whose items all share one hash.
 const DEPTH_BLIND_MAX: u8 = 12;
 
-/// Items at which a table of this many buckets is full: seven eighths of its lanes, which keeps searches to 1.3 buckets.
+/// Items at which a table of this many buckets is full: seven eighths of its lanes, which keeps searches to 1.3
+/// buckets.
 const fn items_max(buckets: usize) -> usize {
     match buckets {
         0 => 0,
@@ -164,7 +166,8 @@ impl Table {
             && (self.depth() < DEPTH_BLIND_MAX || self.is_told_apart_soon(lines))
     }
 
-    /// Whether an insert is possible at all: the last eighth of the lanes is for tables that can neither grow nor split.
+    /// Whether an insert is possible at all: the last eighth of the lanes is for tables that can neither grow nor
+    /// split.
     pub(crate) fn has_lane(&self) -> bool {
         self.len() < self.buckets as usize * LANES
     }

@@ -44,7 +44,8 @@ const RESERVE_SEGMENTS: u64 = 2 * ChainId::COUNT as u64;
 const HEADROOM_SEGMENTS_MIN: u64 = 2;
 const HEADROOM_DIVISOR: u64 = 64;
 
-/// Segments that a log of few live bytes needs all the same: four open ones in each of eight stores, reserve and headroom.
+/// Segments that a log of few live bytes needs all the same: four open ones in each of eight stores, reserve and
+/// headroom.
 const SLACK_SEGMENTS_MIN: u64 = 48;
 
 /// Smallest segment that is chosen by itself.
@@ -175,7 +176,8 @@ impl Memory {
         self.trim(usize::MAX);
     }
 
-    /// Everything this core accounts for, free segments that still have pages included: compare it with resident memory.
+    /// Everything this core accounts for, free segments that still have pages included: compare it with resident
+    /// memory.
     pub fn accounted_bytes(&self) -> u64 {
         let segments = self.pool.used() + self.pool.retained();
         self.account.charged() - self.account.live_bytes() + segments * self.segment_bytes() as u64
@@ -247,7 +249,7 @@ impl Memory {
     #[inline]
     pub(crate) fn allowed_segments(&self) -> u64 {
         let fixed = self.account.charged() - self.account.live_bytes();
-        self.effective_limit().saturating_sub(fixed) / self.segment_bytes() as u64
+        self.effective_limit().saturating_sub(fixed) >> self.pool.segment_shift()
     }
 
     /// Whether `bytes` more can be written without any work: the fast path of `make_room`.
@@ -255,7 +257,7 @@ impl Memory {
     pub(crate) fn is_roomy(&self, bytes: u64) -> bool {
         let allowed = self.allowed_segments();
         self.account.charged() + bytes <= self.threshold()
-            && self.pool.used() + self.watermark(allowed) + bytes / self.segment_bytes() as u64 <= allowed
+            && self.pool.used() + self.watermark(allowed) + (bytes >> self.pool.segment_shift()) <= allowed
             && self.pool.used() + self.pool.retained() <= allowed
     }
 
@@ -268,7 +270,7 @@ impl Memory {
     /// Whether compaction has to win segments.
     pub(crate) fn is_short_of_segments(&self, bytes: u64) -> bool {
         let allowed = self.allowed_segments();
-        self.pool.used() + self.watermark(allowed) + bytes / self.segment_bytes() as u64 > allowed
+        self.pool.used() + self.watermark(allowed) + (bytes >> self.pool.segment_shift()) > allowed
     }
 
     /// Whether an insert of `bytes` might find no segment now.

@@ -10,6 +10,7 @@ use crate::raw::{Arena, SegmentMemory};
 
 pub(super) struct Pool {
     arena: Arena,
+    segment_shift: u32,
     /// By address.
     retained: BTreeMap<usize, SegmentMemory>,
     empty: BTreeMap<usize, SegmentMemory>,
@@ -18,12 +19,19 @@ pub(super) struct Pool {
 
 impl Pool {
     pub(super) fn new(arena: Arena) -> Pool {
-        Pool { arena, retained: BTreeMap::new(), empty: BTreeMap::new(), used: 0 }
+        let segment_shift = arena.segment_bytes().ilog2();
+        Pool { arena, segment_shift, retained: BTreeMap::new(), empty: BTreeMap::new(), used: 0 }
+    }
+
+    /// Size of a segment, as a power of two.
+    #[inline]
+    pub(super) fn segment_shift(&self) -> u32 {
+        self.segment_shift
     }
 
     #[inline]
     pub(super) fn segment_bytes(&self) -> usize {
-        self.arena.segment_bytes()
+        1 << self.segment_shift
     }
 
     /// Segments with records.

@@ -32,7 +32,8 @@ pub struct Arena {
 unsafe impl Send for Arena {}
 
 impl Arena {
-    /// Reserves address space for `bytes`, rounded down to whole segments. No memory is used until segments are written.
+    /// Reserves address space for `bytes`, rounded down to whole segments. No memory is used until segments are
+    /// written.
     pub fn new(bytes: usize, segment_bytes: usize) -> io::Result<Arena> {
         assert!(segment_bytes.is_power_of_two() && segment_bytes >= LINE_BYTES, "segments are whole cache lines");
         let segment_count = (bytes / segment_bytes).max(1);
@@ -81,7 +82,8 @@ pub struct SegmentMemory {
     mapping: Arc<Mapping>,
 }
 
-// SAFETY: the range is exclusive to this value (`Arena::carve` hands each out once), so moving it moves the only access.
+// SAFETY: the range is exclusive to this value (`Arena::carve` hands each out once), so moving it moves the only
+// access.
 unsafe impl Send for SegmentMemory {}
 // SAFETY: `&SegmentMemory` gives only `&[u8]`; every change needs `&mut`.
 unsafe impl Sync for SegmentMemory {}
@@ -95,9 +97,9 @@ impl SegmentMemory {
     /// The segment as cache lines.
     #[inline]
     pub fn lines(&self) -> &[Line] {
-        // SAFETY: the range is initialised, exclusive, and a multiple of 64 bytes at a multiple of 64: the mapping begins
-        // at a page, and segments are powers of two of at least 64 bytes, asserted in `Arena::new`. Every bit pattern is
-        // a `Line`. Writes need `&mut self`.
+        // SAFETY: the range is initialised, exclusive, and a multiple of 64 bytes at a multiple of 64: the mapping
+        // begins at a page, and segments are powers of two of at least 64 bytes, asserted in `Arena::new`. Every bit
+        // pattern is a `Line`. Writes need `&mut self`.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr().cast::<Line>(), self.bytes / LINE_BYTES) }
     }
 

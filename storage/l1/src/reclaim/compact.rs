@@ -4,9 +4,10 @@
 //! hardly disturbs the FIFO order.
 //!
 //! Invariants
-//! - A write of n bytes pays for looking at n / (1 - utilisation) bytes of the victim, with a margin: over time that wins
-//!   more segments than writes take.
-//! - A victim has at least [`DEAD_DIVISOR`]-th of dead bytes: fuller segments are not worth copying, the memory is full.
+//! - A write of n bytes pays for looking at n / (1 - utilisation) bytes of the victim, with a margin: over time that
+//!   wins more segments than writes take.
+//! - A victim has at least [`DEAD_DIVISOR`]-th of dead bytes: fuller segments are not worth copying, the memory is
+//!   full.
 
 use super::{Victim, Walk};
 use crate::log::{ChainId, State, Stream};

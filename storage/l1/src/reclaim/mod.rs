@@ -14,8 +14,8 @@
 //! Invariants
 //! - Each call does a bounded part of the work, in proportion to the bytes that its caller adds; if that was not enough
 //!   to leave a segment for the next write, the rest is done at once and counted as a stall.
-//! - The eviction cursor empties the oldest segment of a queue record by record: first in, first out at the precision of
-//!   records, whatever the size of segments.
+//! - The eviction cursor empties the oldest segment of a queue record by record: first in, first out at the precision
+//!   of records, whatever the size of segments.
 //!
 //! Absent on purpose: the choice what to keep. That is the policy's.
 
@@ -68,9 +68,9 @@ pub(crate) struct Cursors {
     search: (usize, usize),
 }
 
-/// Does the share of reclaim that a write of `bytes` owes; 0 for upkeep once per tick. Call it before a write, or after.
-/// `stores` are all stores of the core, always in the same order. `departed` hears of every item that has to go, with
-/// the number of its store. Fails if the write would find no room under the policy in force.
+/// Does the share of reclaim that a write of `bytes` owes; 0 for upkeep once per tick. Call it before a write, or
+/// after. `stores` are all stores of the core, always in the same order. `departed` hears of every item that has to go,
+/// with the number of its store. Fails if the write would find no room under the policy in force.
 #[inline]
 pub fn make_room<S: AsMut<Store>>(
     memory: &mut Memory,

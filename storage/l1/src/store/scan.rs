@@ -5,7 +5,8 @@
 //!
 //! Invariants
 //! - Items with the same 22 hash bits are visited by the same call.
-//! - One call visits at most `count` items and one table's worth of equal hashes, and passes at most [`SLOTS_MAX`] slots.
+//! - One call visits at most `count` items and one table's worth of equal hashes, and passes at most [`SLOTS_MAX`]
+//!   slots.
 
 use item::Keyspace;
 

@@ -228,8 +228,8 @@ impl Wheel {
         self.purge_next = Some(0);
     }
 
-    /// Takes up to `count_max` alarms out for inspection, sorted and without duplicates; the caller sets those again that
-    /// are needed. Empty once with `is_purging` false: the purge is done.
+    /// Takes up to `count_max` alarms out for inspection, sorted and without duplicates; the caller sets those again
+    /// that are needed. Empty once with `is_purging` false: the purge is done.
     pub(crate) fn purge(&mut self, count_max: usize) -> Vec<Alarm> {
         let mut alarms = Vec::new();
         // Every turn takes an alarm or goes on to the next list.

@@ -1,4 +1,5 @@
-//! Common: what both benches need. Keys are 15 bytes, values 64 bytes; slots and hashes as the server computes them.
+//! Core: all stores of a core over one memory, as both benches fill it. Keys are 15 bytes, values 64 bytes; slots and
+//! hashes as the server computes them.
 
 use item::{Key, Keyspace, Place};
 use l1::{Memory, MemoryOptions, Put, Store, StoreOptions, Value, make_room};
