@@ -148,7 +148,10 @@ impl Client {
             }
             return;
         }
-        if self.habits.work == Work::Idle || outstanding >= self.habits.pipeline_max || !rng.random_bool(self.habits.eager) {
+        if self.habits.work == Work::Idle
+            || outstanding >= self.habits.pipeline_max
+            || !rng.random_bool(self.habits.eager)
+        {
             return;
         }
         let mut cursor = (outstanding == 0).then_some(conversation.cursor);
@@ -218,6 +221,11 @@ impl Client {
         }
         if rng.random_bool(self.habits.resets) {
             network.reset(conversation.link, rng.random_bool(weather.reset_keeps_bytes));
+            return;
+        }
+        // Most close when the server has; some never do.
+        if link.is_over_for_client() && !link.client_ended && rng.random_bool(if self.is_calm { 1.0 } else { 0.1 }) {
+            network.end(conversation.link);
             return;
         }
         // Done in the middle of a request, now and then: then the rest of the outbox never comes.

@@ -60,7 +60,16 @@ pub enum Touch {
     /// GET.
     Get,
     /// SET.
-    Set { value: Bytes, condition: SetIf, deadline: Deadline, answer_old: bool },
+    Set {
+        /// What to store.
+        value: Bytes,
+        /// NX or XX.
+        condition: SetIf,
+        /// EX and its kin.
+        deadline: Deadline,
+        /// GET.
+        answer_old: bool,
+    },
     /// INCRBY and its kin.
     Add(i64),
     /// APPEND.
@@ -126,6 +135,8 @@ pub enum Command {
     SetName(Bytes),
     /// CLIENT GETNAME.
     GetName,
+    /// RESET.
+    Reset,
     /// QUIT.
     Quit,
     /// A request whose answer is an error that begins so.
@@ -162,6 +173,7 @@ impl Command {
                 vec![Bytes::from_static(b"CLIENT"), Bytes::from_static(b"SETNAME"), name.clone()]
             }
             Command::GetName => words(&["CLIENT", "GETNAME"]),
+            Command::Reset => words(&["RESET"]),
             Command::Quit => words(&["QUIT"]),
             Command::Wrong(args, _) | Command::Any(args) => args.clone(),
             Command::Broken(_) => Vec::new(),

@@ -28,6 +28,8 @@ pub struct Conversation {
     pub is_dead: bool,
     /// It comes from where nobody is served.
     pub must_be_refused: bool,
+    /// Reply bytes that the client's socket had not taken when the last tick ended.
+    pub unsent_bytes: usize,
     /// The cursor of the walk under way.
     pub cursor: u64,
     lane: Lane,
@@ -72,6 +74,7 @@ impl Conversation {
             last_words: None,
             is_dead: false,
             must_be_refused,
+            unsent_bytes: 0,
             cursor: 0,
             // A link is never used twice, so it serves as the lane.
             lane: link.0,
@@ -111,7 +114,8 @@ impl Conversation {
         self.asked.front().is_none_or(|asked| asked.end > link.delivered)
     }
 
-    /// Reads the replies that the server has encoded since the last call; returns how many.
+    /// Reads the replies that the server has encoded since the last call; returns how many, those to KEYS not counted: it
+    /// may have begun long ago.
     pub fn observe(
         &mut self,
         link: &Link,
@@ -128,7 +132,6 @@ impl Conversation {
             };
             let is_first = self.parsed == 0;
             self.parsed += length;
-            replies += 1;
             self.answers.push_back(self.parsed);
             if is_first && is_refusal(&reply) {
                 self.last_words = Some(LastWords::Refused);
@@ -138,6 +141,7 @@ impl Conversation {
                 return Err(format!("link {} was served", self.link.0));
             }
             if let Some(asked) = self.asked.front() {
+                replies += usize::from(!matches!(asked.command, Command::Keys(_)));
                 seen.note(&asked.command, &reply);
             }
             self.judge(reply, link, oracle, tick).map_err(|what| format!("link {}: {what}", self.link.0))?;
@@ -170,8 +174,10 @@ impl Conversation {
         if link.delivered < end && !matches!(command, Command::Broken(_)) {
             return Err(format!("a reply before the request had arrived: {}", shown_command(&command)));
         }
-        if let Command::Hello(version) = command {
-            self.version = version;
+        match command {
+            Command::Hello(version) => self.version = version,
+            Command::Reset => (self.version, self.name) = (2, Bytes::new()),
+            _ => {}
         }
         if !fits_dialect(&reply, self.version) {
             return Err(format!("not RESP{}: {}", self.version, shown_reply(Some(&reply))));
@@ -203,6 +209,7 @@ impl Conversation {
             }
             Command::GetName if self.name.is_empty() => matches!(reply, Reply::Null2 | Reply::Null3),
             Command::GetName => *reply == Reply::Bulk(self.name.clone()),
+            Command::Reset => says("RESET"),
             Command::Quit => {
                 self.last_words = Some(LastWords::Quit);
                 says("OK")

@@ -70,12 +70,26 @@ impl Habits {
             inline: pick(rng, &[0.0, 0.3]),
             comes_from_afar: pick(rng, &[0.0, 0.0, 0.1]),
         };
+        let mut habits = Habits::of_some_kind(rng, steady);
+        if rng.random_bool(0.1) {
+            habits.resets = 0.003;
+        }
+        if rng.random_bool(0.1) {
+            (habits.reads, habits.read_max) = (0.1, pick(rng, &[50, 5_000]));
+        }
+        habits
+    }
+
+    fn of_some_kind(rng: &mut StdRng, steady: Habits) -> Habits {
         match rng.random_range(0..100) {
             0..40 => steady,
             40..50 => Habits { write_max: 1, large_values: false, ..steady },
-            50..62 => {
-                Habits { reads: pick(rng, &[0.02, 0.3]), read_max: pick(rng, &[1, 100, 10_000]), pipeline_max: 64, ..steady }
-            }
+            50..62 => Habits {
+                reads: pick(rng, &[0.02, 0.3]),
+                read_max: pick(rng, &[1, 100, 10_000]),
+                pipeline_max: 64,
+                ..steady
+            },
             62..70 => Habits { breaks: 0.05, ..steady },
             70..78 => Habits { resets: 0.01, ..steady },
             78..82 => Habits { ends: 0.01, ..steady },

@@ -58,6 +58,8 @@ pub struct Link {
     pub unread: usize,
     /// Size of the client's socket buffer.
     pub window: usize,
+    /// The server will send no more.
+    pub server_finished: bool,
     /// The server has ended both directions.
     pub server_ended: bool,
     /// The server has closed its socket.
@@ -79,7 +81,7 @@ impl Link {
 
     /// True if the client sees the end of the stream: everything sent is read, and no more will come.
     pub fn is_over_for_client(&self) -> bool {
-        (self.server_ended || self.server_closed) && self.unread == 0
+        (self.server_finished || self.server_ended || self.server_closed) && self.unread == 0
     }
 }
 
@@ -150,6 +152,7 @@ impl Network {
             transferred: 0,
             unread: 0,
             window,
+            server_finished: false,
             server_ended: false,
             server_closed: false,
             lost_bytes: false,
@@ -186,7 +189,7 @@ impl Network {
     /// A client writes; returns how much its socket took.
     pub fn write(&mut self, id: LinkId, bytes: &[u8], server_window: usize) -> usize {
         let link = &mut self.links[id.0];
-        if link.client_reset || link.client_ended || link.server_closed {
+        if link.client_reset || link.client_ended || link.server_ended || link.server_closed {
             return 0;
         }
         let count = bytes.len().min(server_window.saturating_sub(link.to_server.len()));
@@ -201,6 +204,11 @@ impl Network {
         let count = link.unread.min(limit);
         link.unread -= count;
         self.moves += u64::from(count > 0);
+    }
+
+    /// Gives every client a socket buffer of this size.
+    pub fn widen(&mut self, window: usize) {
+        self.links.iter_mut().for_each(|link| link.window = window);
     }
 
     /// A client ends its direction.

@@ -35,6 +35,8 @@ pub struct Oracle {
     keys: BTreeMap<Key, Record>,
     notes: Vec<Note>,
     walks: Vec<Walk>,
+    /// The time of the last tick.
+    then_ms: u64,
     /// Commands judged so far.
     pub judged: u64,
 }
@@ -110,6 +112,7 @@ impl Oracle {
     pub fn end_tick(&mut self, tick: u64, rules: Rules) -> Result<(), String> {
         let notes = std::mem::take(&mut self.notes);
         self.judged += notes.len() as u64;
+        self.notice_clock_step(tick, rules.now_ms);
         for note in &notes {
             self.know_keys_of(note);
         }
@@ -143,6 +146,21 @@ impl Oracle {
         Ok(())
     }
 
+    /// The wall clock may have been set back: what had expired is alive again, unless it was removed meanwhile.
+    fn notice_clock_step(&mut self, tick: u64, now_ms: u64) {
+        let then_ms = std::mem::replace(&mut self.then_ms, now_ms);
+        if now_ms >= then_ms {
+            return;
+        }
+        for record in self.keys.values_mut() {
+            let had_expired = |state: &State| !state.is_alive(then_ms) && *state != State::Missing;
+            if record.states.iter().any(had_expired) && !record.states.contains(&State::Missing) {
+                record.states.push(State::Missing);
+                record.missing_in = tick;
+            }
+        }
+    }
+
     fn know_keys_of(&mut self, note: &Note) {
         let unknown = || Record { states: vec![State::Missing], missing_in: 0 };
         match &note.command {
@@ -164,7 +182,7 @@ impl Oracle {
             }
             Command::Flush(_) | Command::Size(_) => {}
             Command::Select(_) | Command::Ping(_) | Command::Echo(_) | Command::Hello(_) | Command::ClientId => {}
-            Command::SetName(_) | Command::GetName | Command::Quit => {}
+            Command::SetName(_) | Command::GetName | Command::Quit | Command::Reset => {}
             Command::Wrong(..) | Command::Any(_) | Command::Broken(_) => {}
         }
     }
@@ -205,22 +223,30 @@ impl Oracle {
                     (key.clone(), step(set, reply))
                 })
                 .collect(),
-            Command::Flush(db) => self.of_db(*db).map(|(key, _)| (key.clone(), step(Touch::Flush, note.reply.clone()))).collect(),
+            Command::Flush(db) => {
+                self.of_db(*db).map(|(key, _)| (key.clone(), step(Touch::Flush, note.reply.clone()))).collect()
+            }
             Command::Size(db) => self.of_db(*db).map(|(key, _)| (key.clone(), counted(Touch::Counted))).collect(),
             Command::Keys(db) => {
-                let Some(names) = listed(note) else { return if note.reply.is_none() { Ok(Vec::new()) } else { wrong() } };
+                let Some(names) = listed(note) else {
+                    return if note.reply.is_none() { Ok(Vec::new()) } else { wrong() };
+                };
                 let found: BTreeSet<Bytes> = names.into_iter().collect();
                 let part = |key: &Key| Reply::Integer(i64::from(found.contains(&key.name)));
                 self.of_db(*db).map(|(key, _)| (key.clone(), step(Touch::Listed, Some(part(key))))).collect()
             }
             Command::Scan(db, ..) => {
-                let Some(names) = listed(note) else { return if note.reply.is_none() { Ok(Vec::new()) } else { wrong() } };
+                let Some(names) = listed(note) else {
+                    return if note.reply.is_none() { Ok(Vec::new()) } else { wrong() };
+                };
                 let found: BTreeSet<Bytes> = names.into_iter().collect();
                 let listed = || step(Touch::Listed, Some(Reply::Integer(1)));
                 found.into_iter().map(|name| (Key { db: *db, name }, listed())).collect()
             }
-            Command::Select(_) | Command::Ping(_) | Command::Echo(_) | Command::Hello(_) | Command::ClientId => Vec::new(),
-            Command::SetName(_) | Command::GetName | Command::Quit => Vec::new(),
+            Command::Select(_) | Command::Ping(_) | Command::Echo(_) | Command::Hello(_) | Command::ClientId => {
+                Vec::new()
+            }
+            Command::SetName(_) | Command::GetName | Command::Quit | Command::Reset => Vec::new(),
             Command::Wrong(..) | Command::Any(_) | Command::Broken(_) => Vec::new(),
         })
     }

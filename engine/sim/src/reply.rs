@@ -114,7 +114,8 @@ impl<'a> Reader<'a> {
 
 fn number(digits: &[u8]) -> Result<i64, Malformed> {
     let text = std::str::from_utf8(digits).ok();
-    text.and_then(|text| text.parse().ok()).ok_or_else(|| Malformed(format!("{:?} is no number", digits.escape_ascii().to_string())))
+    text.and_then(|text| text.parse().ok())
+        .ok_or_else(|| Malformed(format!("{:?} is no number", digits.escape_ascii().to_string())))
 }
 
 fn length(digits: &[u8]) -> Result<usize, Malformed> {

@@ -31,6 +31,12 @@ const GENERATION_MASK: u32 = (1 << 24) - 1;
 /// Most sleeps end within this time, in microseconds.
 const NAP_US_MAX: u64 = 2_000;
 
+/// Bytes that may still be delivered after a shutdown.
+const LATE_BYTES_MAX: usize = 200;
+
+/// Values in one send that count as many.
+const MANY_VALUES: usize = 32;
+
 /// Tokens of links that are gone, for stale completions.
 const GONE_TOKENS_MAX: usize = 8;
 
@@ -188,7 +194,11 @@ impl SimRing {
         if out.splices.windows(2).any(|pair| pair[0].at > pair[1].at) {
             return self.breach(format!("{token:?}: splices out of order"));
         }
+        self.seen.sends_of_many_values += u64::from(out.splices.len() >= MANY_VALUES);
         if let Some(id) = self.network.of_socket(socket) {
+            if self.network.link(id).server_finished {
+                return self.breach(format!("{token:?}: a send after the end"));
+            }
             if let Some(what) = note_pushed(&mut self.network, id, &out) {
                 self.breach(what);
             }
@@ -225,7 +235,8 @@ impl SimRing {
         let flight = self.flights.get_mut(&key(completion.token));
         match &completion.event {
             Event::Received { result, more } => {
-                let socket = flight.as_ref().and_then(|flight| flight.incoming.as_ref()).map(|incoming| incoming.socket);
+                let socket =
+                    flight.as_ref().and_then(|flight| flight.incoming.as_ref()).map(|incoming| incoming.socket);
                 if let (false, Some(flight)) = (*more, flight) {
                     flight.incoming = None;
                 }
@@ -319,11 +330,30 @@ impl Ring for SimRing {
         (!link.client_reset).then_some(link.peer)
     }
 
+    fn finish_writing(&mut self, socket: Socket) -> bool {
+        trace::line(|| format!("  finish writing {socket:?}"));
+        if self.flights.values().any(|flight| flight.sending.as_ref().is_some_and(|sending| sending.socket == socket)) {
+            self.breach(format!("the end of {socket:?} with a send in flight"));
+        }
+        match self.network.of_socket(socket) {
+            Some(id) => {
+                self.network.link_mut(id).server_finished = true;
+                self.network.moves += 1;
+            }
+            None => self.breach(format!("the end of {socket:?}, which is not open")),
+        }
+        self.seen.lingering_closes += 1;
+        true
+    }
+
     fn shutdown(&mut self, socket: Socket) {
         trace::line(|| format!("  shutdown {socket:?}"));
         match self.network.of_socket(socket) {
             Some(id) => {
-                self.network.link_mut(id).server_ended = true;
+                let link = self.network.link_mut(id);
+                link.server_ended = true;
+                // Some of what had arrived is still delivered; what had not never is.
+                link.to_server.truncate(self.rng.random_range(0..=LATE_BYTES_MAX));
                 self.network.moves += 1;
             }
             None => self.breach(format!("shutdown of {socket:?}, which is not open")),

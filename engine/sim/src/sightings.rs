@@ -63,6 +63,12 @@ sightings! {
     peers_gone,
     /// Stale completions.
     stale_completions,
+    /// Closes that gave the client time to end its direction.
+    lingering_closes,
+    /// Sends of at least as many large values as one system call takes.
+    sends_of_many_values,
+    /// Steps of the wall clock.
+    clock_steps,
     /// Closes that left the client's bytes unread.
     closes_with_unread_bytes,
     /// Clients that were refused.

@@ -29,7 +29,7 @@ use crate::sightings::Sightings;
 use crate::terms::Terms;
 use crate::time::{SimClock, VirtualTime};
 use crate::trace;
-use crate::weather::Weather;
+use crate::weather::{CALM_WINDOW_BYTES, Weather};
 use crate::workload::{self, Workload};
 
 /// Ticks of storm, unless told otherwise.
@@ -42,6 +42,8 @@ const CALM_TICKS_MAX: u64 = 400_000;
 const AUDITED_SINGLY_MAX: usize = 100;
 /// Keys that the audit reads together.
 const AUDITED_TOGETHER_MAX: usize = 50;
+/// The wall clock is set by at most this much at a time.
+const CLOCK_STEP_MS_MAX: i64 = 20_000;
 /// Memory of the simulated host, in bytes.
 const HOST_MEMORY_BYTES: u64 = 1 << 30;
 /// Listeners: TCP and unix.
@@ -146,7 +148,7 @@ impl Simulation {
         let clients = (0..terms.clients)
             .map(|number| {
                 let habits = Habits::random(&mut rng, &weather);
-                let workload = Workload::new(number, filler.clone(), terms.large_bytes_max);
+                let workload = Workload::new(number, filler.clone(), &terms);
                 Client::new(number, habits, workload, password.clone())
             })
             .collect();
@@ -198,6 +200,12 @@ impl Simulation {
         for index in order {
             self.clients[index].step(&mut self.rng, network, weather);
         }
+        if self.rng.random_bool(weather.clock_steps) {
+            let step_ms = self.rng.random_range(-CLOCK_STEP_MS_MAX..=CLOCK_STEP_MS_MAX);
+            trace::line(|| format!("the wall clock is set by {step_ms} ms"));
+            self.time.step_wall_clock(step_ms);
+            self.summary.seen.clock_steps += 1;
+        }
         let pause = self.rng.random_bool(weather.pause);
         self.time.pass(self.rng.random_range(0..=if pause { weather.pause_us } else { weather.tick_us }));
         self.tick()
@@ -214,14 +222,13 @@ impl Simulation {
         self.progress = self.reactor.tick(wait).map_err(|error| format!("the tick failed: {error}"))?;
         let tally = self.reactor.ring().take_tally();
         if was_idle && tally.reaped == 0 && tally.started > 0 {
-            return Err("it said that it had nothing to do, and then did something that nobody had asked for".to_owned());
+            return Err(
+                "it said that it had nothing to do, and then did something that nobody had asked for".to_owned()
+            );
         }
         self.observe()?;
-        let rules = Rules {
-            now_ms: self.time.now().unix_ms,
-            evicts: self.terms.evicts(),
-            refuses: self.terms.refuses(),
-        };
+        let rules =
+            Rules { now_ms: self.time.now().unix_ms, evicts: self.terms.evicts(), refuses: self.terms.refuses() };
         self.oracle.end_tick(self.summary.ticks, rules)?;
         if let Some(breach) = self.reactor.ring().breach.take() {
             return Err(format!("a breach of the ring's invariants: {breach}"));
@@ -245,7 +252,9 @@ impl Simulation {
     /// No faults any more.
     fn calm(&mut self) {
         trace::line(|| "the storm is over".to_owned());
-        self.reactor.ring().weather.calm();
+        let SimRing { network, weather, .. } = self.reactor.ring();
+        weather.calm();
+        network.widen(CALM_WINDOW_BYTES);
         self.clients.iter_mut().for_each(Client::calm);
     }
 
@@ -280,6 +289,9 @@ impl Simulation {
         if charged != 0 {
             return Err(format!("{charged} bytes are charged for connections, of which there are none"));
         }
+        // The audit asks for everything at once.
+        let limits = &mut self.reactor.node().limits;
+        (limits.unsent_hard_bytes, limits.unsent_soft_bytes, limits.idle) = (None, None, None);
         let mut script = Vec::new();
         for db in 0..16 {
             let names = self.oracle.names(db);
@@ -298,7 +310,7 @@ impl Simulation {
         let number = self.clients.len();
         let habits = Habits::auditor();
         let filler = workload::filler(&mut self.rng, self.terms.large_bytes_max);
-        let workload = Workload::new(number, filler, self.terms.large_bytes_max);
+        let workload = Workload::new(number, filler, &self.terms);
         let password = self.terms.password.map(|password| password.as_bytes().into());
         let mut auditor = Client::new(number, habits, workload, password).with_script(script);
         auditor.calm();

@@ -17,8 +17,15 @@ const MEMORY_GENEROUS: u64 = 256 << 20;
 const MEMORY_TINY: u64 = 2 << 20;
 
 /// Policies, each of another kind.
-const POLICIES: &[&str] =
-    &["allkeys-s3fifo", "allkeys-s3fifo", "noeviction", "volatile-s3fifo", "volatile-ttl", "allkeys-lru", "allkeys-random"];
+const POLICIES: &[&str] = &[
+    "allkeys-s3fifo",
+    "allkeys-s3fifo",
+    "noeviction",
+    "volatile-s3fifo",
+    "volatile-ttl",
+    "allkeys-lru",
+    "allkeys-random",
+];
 
 /// The settings of a seed's server.
 #[derive(Clone, Debug)]
@@ -56,7 +63,7 @@ impl Terms {
             clients,
             clients_max: if rng.random_bool(0.1) { rng.random_range(1..=clients) } else { 1000 },
             idle: rng.random_bool(0.1).then(|| Duration::from_millis(rng.random_range(200..5_000))),
-            unsent_hard_bytes: rng.random_bool(0.1).then(|| rng.random_range(10_000..2_000_000)),
+            unsent_hard_bytes: rng.random_bool(0.15).then(|| rng.random_range(10_000..1_000_000)),
             unsent_soft: rng.random_bool(0.1).then(|| (rng.random_range(1_000..100_000), Duration::from_millis(500))),
             unsent_pause_bytes: pick(rng, &[100, 20_000, 1 << 20]),
             large_bytes_max: 200_000,
@@ -98,6 +105,8 @@ impl Terms {
             unsent_soft_time: self.unsent_soft.map_or(Duration::ZERO, |(_, time)| time),
             protected_mode: true,
             password_set: self.password.is_some(),
+            // The share of memory that the server's own settings give it.
+            incoming_bytes_max: usize::try_from(self.memory_bytes / 4).expect("sizes fit"),
             requests: Limits { large_bytes_max: self.large_bytes_max, ..Limits::default() },
         }
     }
@@ -121,7 +130,13 @@ impl Config for Terms {
         }
     }
 
-    fn set(&mut self, _: &[(&str, &str)]) -> Result<(), String> {
-        Err("ERR CONFIG SET failed - a simulated server's settings stay".to_owned())
+    fn set(&mut self, pairs: &[(&str, &str)]) -> Result<(), String> {
+        match pairs {
+            [("maxmemory", bytes)] => {
+                self.memory_bytes = bytes.parse().map_err(|_| "ERR CONFIG SET failed - no number".to_owned())?;
+                Ok(())
+            }
+            _ => Err("ERR CONFIG SET failed - a simulated server's other settings stay".to_owned()),
+        }
     }
 }

@@ -13,6 +13,8 @@ const UNIX_MS_AT_START: u64 = 1_780_000_000_000;
 #[derive(Clone, Debug, Default)]
 pub struct VirtualTime {
     us: Rc<Cell<u64>>,
+    /// What was done to the wall clock, in milliseconds.
+    stepped_ms: Rc<Cell<i64>>,
 }
 
 impl VirtualTime {
@@ -26,9 +28,15 @@ impl VirtualTime {
         self.us.set(self.us.get() + us);
     }
 
+    /// Sets the wall clock forward or back, as an operator or NTP does.
+    pub fn step_wall_clock(&self, ms: i64) {
+        self.stepped_ms.set(self.stepped_ms.get() + ms);
+    }
+
     /// The time as the server sees it.
     pub fn now(&self) -> Now {
-        Now { unix_ms: UNIX_MS_AT_START + self.us() / 1000, mono_us: self.us() }
+        let unix_ms = (UNIX_MS_AT_START + self.us() / 1000).saturating_add_signed(self.stepped_ms.get());
+        Now { unix_ms, mono_us: self.us() }
     }
 }
 

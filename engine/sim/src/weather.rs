@@ -6,6 +6,9 @@
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+/// Socket buffers of clients once the storm is over: no reply is larger.
+pub const CALM_WINDOW_BYTES: usize = 64 << 20;
+
 /// Probabilities are per occasion, sizes in bytes.
 #[derive(Clone, Debug)]
 pub struct Weather {
@@ -55,6 +58,8 @@ pub struct Weather {
     pub pause: f64,
     /// Its length in microseconds, at most.
     pub pause_us: u64,
+    /// The wall clock is set forward or back.
+    pub clock_steps: f64,
 }
 
 impl Weather {
@@ -85,12 +90,14 @@ impl Weather {
             tick_us: pick(rng, &[20, 200, 1000]),
             pause: fault(rng, 0.05),
             pause_us: pick(rng, &[5_000, 100_000, 3_000_000]),
+            clock_steps: fault(rng, 0.01),
         }
     }
 
     /// Calm: what is possible happens at once. For the end of a seed, when everything must come home.
     pub fn calm(&mut self) {
         self.progress = 1.0;
+        self.client_window = (CALM_WINDOW_BYTES, CALM_WINDOW_BYTES);
         self.cancel_works = 1.0;
         for rate in [
             &mut self.receive_ends,
@@ -104,6 +111,7 @@ impl Weather {
             &mut self.partial_reap,
             &mut self.close_loses_bytes,
             &mut self.pause,
+            &mut self.clock_steps,
         ] {
             *rate = 0.0;
         }

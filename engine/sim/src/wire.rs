@@ -1,21 +1,10 @@
 //! Wire order: the bytes of replies with their spliced values in place.
 
-use server::replies::Encoded;
 use uring::Outgoing;
 
 /// The pieces of `out` in wire order, from wire offset `from` on.
 pub fn of_outgoing(out: &Outgoing, from: usize) -> Vec<&[u8]> {
     pieces(&out.bytes, out.splices.iter().map(|splice| (splice.at, &splice.value[..])), from)
-}
-
-/// The pieces of encoded replies in wire order, from wire offset `from` on.
-pub fn of_encoded(encoded: &Encoded, from: usize) -> Vec<&[u8]> {
-    pieces(&encoded.bytes, encoded.splices.iter().map(|splice| (splice.at, &splice.value[..])), from)
-}
-
-/// Wire length of encoded replies.
-pub fn encoded_len(encoded: &Encoded) -> usize {
-    encoded.bytes.len() + encoded.splices.iter().map(|splice| splice.value.len()).sum::<usize>()
 }
 
 fn pieces<'a>(bytes: &'a [u8], splices: impl Iterator<Item = (usize, &'a [u8])>, from: usize) -> Vec<&'a [u8]> {

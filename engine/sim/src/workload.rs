@@ -9,6 +9,7 @@ use rand::rngs::StdRng;
 
 use crate::command::{Command, Deadline, ExpireIf, Key, SetIf, Touch};
 use crate::habits::{Habits, Work};
+use crate::terms::Terms;
 use crate::weather::pick;
 
 /// Databases that clients share.
@@ -38,6 +39,12 @@ const BROKEN: &[&[u8]] = &[
     b"GET \"unbalanced\r\n",
 ];
 
+/// A line without an end that is long enough to be refused, in bytes.
+const ENDLESS_LINE_BYTES: usize = 66 * 1024;
+
+/// `maxmemory`, where it is small and changes, in bytes.
+const TINY_LIMITS: &[&str] = &["2097152", "3000000", "4194304", "8388608"];
+
 /// Chooses one client's commands.
 #[derive(Debug)]
 pub struct Workload {
@@ -51,13 +58,27 @@ pub struct Workload {
     walk_db: u8,
     /// Longest value that is stored; longer ones are answered with OOM.
     large_bytes_max: usize,
+    /// `maxmemory` may be changed.
+    changes_memory: bool,
+    /// RESET would end what AUTH began.
+    has_password: bool,
 }
 
 impl Workload {
     /// The workload of client number `client`.
-    pub fn new(client: usize, filler: Bytes, large_bytes_max: usize) -> Workload {
+    pub fn new(client: usize, filler: Bytes, terms: &Terms) -> Workload {
         assert!(client <= CLIENTS_MAX, "at most the auditor beside the clients");
-        Workload { client, db: 0, serial: 0, filler, stocked: 0, walk_db: 0, large_bytes_max }
+        Workload {
+            client,
+            db: 0,
+            serial: 0,
+            filler,
+            stocked: 0,
+            walk_db: 0,
+            large_bytes_max: terms.large_bytes_max,
+            changes_memory: terms.refuses(),
+            has_password: terms.password.is_some(),
+        }
     }
 
     /// A new connection begins in database 0.
@@ -71,6 +92,9 @@ impl Workload {
             return Command::Quit;
         }
         if rng.random_bool(habits.breaks) {
+            if habits.large_values && rng.random_bool(0.2) {
+                return Command::Broken(Bytes::from(vec![b'x'; ENDLESS_LINE_BYTES]));
+            }
             return Command::Broken(Bytes::from_static(pick(rng, BROKEN)));
         }
         match habits.work {
@@ -108,7 +132,8 @@ impl Workload {
                 if value.len() > self.large_bytes_max {
                     return Command::Wrong(vec![Bytes::from_static(b"SET"), key.name, value], "OOM ");
                 }
-                let condition = pick(rng, &[SetIf::Always, SetIf::Always, SetIf::Always, SetIf::Missing, SetIf::Exists]);
+                let condition =
+                    pick(rng, &[SetIf::Always, SetIf::Always, SetIf::Always, SetIf::Missing, SetIf::Exists]);
                 Touch::Set { value, condition, deadline: self.deadline(rng), answer_old: rng.random_bool(0.1) }
             }
             15 => Touch::Append(self.short_value(rng)),
@@ -153,6 +178,10 @@ impl Workload {
     }
 
     fn several(&mut self, rng: &mut StdRng, habits: &Habits) -> Command {
+        if habits.large_values && rng.random_bool(0.05) {
+            // More values in one reply than one system call takes.
+            return Command::Mget(vec![self.text_key(rng); rng.random_range(30..70)]);
+        }
         let count = rng.random_range(1..6);
         let keys: Vec<Key> = (0..count).map(|_| self.text_key(rng)).collect();
         match rng.random_range(0..10) {
@@ -164,8 +193,10 @@ impl Workload {
     }
 
     fn sundry(&mut self, rng: &mut StdRng) -> Command {
-        let words = |words: &[&'static str]| words.iter().map(|word| Bytes::from_static(word.as_bytes())).collect();
-        match rng.random_range(0..14) {
+        let words = |words: &[&'static str]| -> Vec<Bytes> {
+            words.iter().map(|word| Bytes::from_static(word.as_bytes())).collect()
+        };
+        match rng.random_range(0..16) {
             0 => Command::Hello(pick(rng, &[2, 3])),
             1 => Command::ClientId,
             2 => Command::SetName(Bytes::from(format!("client{}", self.client))),
@@ -179,6 +210,14 @@ impl Workload {
             10 => Command::Wrong(words(&["NOSUCH", "x"]), "ERR unknown command 'NOSUCH'"),
             11 => Command::Wrong(words(&["SET", "k0", "v", "EX", "0"]), "ERR invalid expire time in 'set' command"),
             12 => Command::Wrong(words(&["EXPIRE", "k0", "x"]), "ERR value is not an integer"),
+            13 if !self.has_password => {
+                self.db = 0;
+                Command::Reset
+            }
+            14 if self.changes_memory => {
+                let limit = Bytes::from_static(pick(rng, TINY_LIMITS).as_bytes());
+                Command::Any([words(&["CONFIG", "SET", "maxmemory"]), vec![limit]].concat())
+            }
             _ => Command::Ping(None),
         }
     }
@@ -244,9 +283,9 @@ impl Workload {
         let length = match rng.random_range(0..20) {
             0 => 0,
             1..3 => rng.random_range(100..2000),
-            3 if large => pick(rng, &[16_383, 16_384, 16_385, 20_000, 32_767, 32_768]),
-            4 if large => rng.random_range(16_000..150_000),
-            5 if large => self.large_bytes_max + 1,
+            3..5 if large => pick(rng, &[16_383, 16_384, 16_385, 20_000, 32_767, 32_768]),
+            5 if large && rng.random_bool(0.7) => rng.random_range(16_000..150_000),
+            6 if large && rng.random_bool(0.5) => self.large_bytes_max + 1,
             _ => rng.random_range(1..40),
         };
         self.value_of(length)

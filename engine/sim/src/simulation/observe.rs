@@ -8,7 +8,6 @@ use crate::conversation::{Conversation, LastWords};
 use crate::network::{Link, LinkId};
 use crate::ring::SimRing;
 use crate::trace;
-use crate::wire;
 
 /// Time in which a drain must have sent everything to clients that read, in microseconds.
 const DRAIN_US_MAX: u64 = 5_000_000;
@@ -18,7 +17,8 @@ impl Simulation {
     pub(super) fn observe(&mut self) -> Result<(), String> {
         self.read_encoded()?;
         let closing = self.closing_sockets();
-        let connection_count = self.reactor.node().connections.len();
+        let node = self.reactor.node();
+        let connection_count = node.connections.len() - node.lingering.len();
         let is_full = connection_count.max(self.connection_count) >= self.terms.clients_max;
         self.connection_count = connection_count;
         let mut unexplained = Vec::new();
@@ -34,6 +34,13 @@ impl Simulation {
             if replies > COMMANDS_PER_TICK_MAX as usize {
                 return Err(format!("link {} was served {replies} commands in one tick", conversation.link.0));
             }
+            // What the server knows to be unsent is this much at least.
+            let still_unsent = parsed - link.transferred.min(parsed);
+            let pause_bytes = self.terms.unsent_pause_bytes;
+            if replies > 0 && conversation.unsent_bytes > pause_bytes && still_unsent > pause_bytes / 4 {
+                return Err(format!("link {} was served although it does not read", conversation.link.0));
+            }
+            conversation.unsent_bytes = link.stream.len() - link.transferred;
             let is_refused = !was_refused && conversation.last_words == Some(LastWords::Refused);
             if is_refused && !is_full && !conversation.must_be_refused {
                 return Err(format!("link {} was refused for no reason", conversation.link.0));
@@ -83,28 +90,23 @@ impl Simulation {
         let slots = u32::try_from(self.reactor.node().connections.slot_count()).expect("few slots");
         for slot in 0..slots {
             let Some(connection) = self.reactor.node().connections.at(slot) else { continue };
-            // While a long command runs, `tail` is what waits behind it; it is read once it is released.
-            if connection.replies.is_waiting() {
-                self.summary.seen.long_commands += 1;
-                continue;
-            }
+            self.summary.seen.long_commands += u64::from(connection.replies.is_waiting());
             if connection.state == State::Closing {
                 continue;
             }
             let socket = connection.socket;
+            let mut owed = Vec::new();
+            connection.replies.for_each_owed(|piece| owed.extend_from_slice(piece));
             let SimRing { network, .. } = self.reactor.ring();
             let Some(id) = network.of_socket(socket) else {
                 return Err(format!("a connection on {socket:?}, which is not open"));
             };
-            let link = network.link(id);
+            let link = network.link_mut(id);
             let seen = link.stream.len() - link.pushed;
-            let Some(connection) = self.reactor.node().connections.at(slot) else { continue };
-            let encoded = connection.replies.tail();
-            if wire::encoded_len(encoded) < seen {
+            if owed.len() < seen {
                 return Err(format!("link {}: replies that were encoded have vanished", id.0));
             }
-            let new = wire::of_encoded(encoded, seen).concat();
-            self.reactor.ring().network.link_mut(id).stream.extend_from_slice(&new);
+            link.stream.extend_from_slice(&owed[seen..]);
         }
         Ok(())
     }
@@ -137,5 +139,7 @@ fn is_all_sent(link: &Link) -> bool {
 
 /// FNV-1a.
 fn digest(from: u64, bytes: &[u8]) -> u64 {
-    bytes.iter().fold(from ^ 0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+    bytes
+        .iter()
+        .fold(from ^ 0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }
