@@ -13,7 +13,7 @@
 use std::io;
 
 use item::{KEY_BYTES_MAX, Key, Keyspace, Place};
-use l1::{Item, MemoryOptions, Usage};
+use l1::{Item, MemoryOptions, Prefault, Usage};
 use protocol::{Reply, Request};
 
 use crate::answer::Refusal;
@@ -128,6 +128,11 @@ impl Cache {
             scratch: Vec::new(),
             host_memory_bytes: options.host_memory_bytes,
         })
+    }
+
+    /// For another thread: gets memory from the kernel before this core needs it. `None` where that does not pay.
+    pub fn prefault(&self) -> Option<Prefault> {
+        self.shards.memory().prefault()
     }
 
     /// Begins a tick: until the next one, this is the time.

@@ -37,7 +37,7 @@ pub use clients::{ClientIndex, ClientOrigin, DATABASE_COUNT, Session, Wire};
 pub use config::Config;
 pub use facts::{Facts, PINION_VERSION, REDIS_VERSION};
 pub use job::{Job, JobState};
-pub use l1::{Budget, MemoryOptions, Policy, Usage};
+pub use l1::{Budget, MemoryOptions, Policy, Prefault, Usage};
 pub use route::{SLOT_COUNT, place, slot};
 pub use table::Command;
 pub use time::Now;

@@ -1,4 +1,5 @@
-//! The control thread: reads what the host says about the process, and hands it to the core through atomics.
+//! The control thread: reads what the host says about the process, hands it to the core through atomics, and gets memory
+//! from the kernel ahead of the core's growth.
 //!
 //! The core never opens a file. It loads these figures once per housekeeping round (100 ms), so the shared cache line
 //! costs nothing on the data path.
@@ -6,6 +7,11 @@
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::mpsc::Receiver;
+use std::thread;
+use std::time::Duration;
+
+use cache::Prefault;
 
 /// Figures of the process, written by the control thread, read by the core.
 #[derive(Debug, Default)]
@@ -20,6 +26,31 @@ pub struct HostFigures {
     pub preemptions: AtomicU64,
     /// The core's thread, once it runs; 0 before.
     pub core_thread: AtomicU32,
+}
+
+/// How often the figures are read.
+const REFRESH_EVERY: Duration = Duration::from_millis(100);
+/// How often memory is got ahead of a growing core: it takes at most a gigabyte per second this way.
+const PREFAULT_EVERY: Duration = Duration::from_millis(4);
+
+/// The control thread's work until the core has ended: figures of the host, and memory ahead of the core's growth.
+pub fn run(figures: &HostFigures, handed_over: &Receiver<Prefault>, has_ended: impl Fn() -> bool) {
+    let mut reader = HostReader::open();
+    let mut prefault: Option<Prefault> = None;
+    let mut until_refresh = Duration::ZERO;
+    while !has_ended() {
+        if until_refresh.is_zero() {
+            reader.refresh(figures);
+            until_refresh = REFRESH_EVERY;
+        }
+        if let Ok(fresh) = handed_over.try_recv() {
+            prefault = Some(fresh);
+        }
+        let is_growing = prefault.as_mut().is_some_and(Prefault::step);
+        let pause = if is_growing { PREFAULT_EVERY } else { until_refresh };
+        thread::park_timeout(pause);
+        until_refresh = until_refresh.saturating_sub(pause);
+    }
 }
 
 const PAGE_BYTES: u64 = 4096;

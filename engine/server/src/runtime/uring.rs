@@ -10,10 +10,11 @@ use std::path::Path;
 use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use cache::{Cache, CacheOptions};
+use cache::{Cache, CacheOptions, Prefault};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use uring::{Features, KernelRing, Setup, Wait};
 
@@ -21,12 +22,11 @@ use crate::clock::{Clock, HostClock};
 use crate::idle::Spinner;
 use crate::node::Node;
 use crate::reactor::{Progress, Reactor};
-use crate::runtime::control::{HostFigures, HostReader};
+use crate::runtime::control::{self, HostFigures};
 use crate::runtime::start::{self, Listening, StartBlock};
 use crate::settings::{self, Cores, Facts, Live, Settings, Startup};
 
-/// How often the control thread reads the host's figures, and the core takes them over.
-const CONTROL_EVERY: Duration = Duration::from_millis(100);
+/// How often the core takes the host's figures over.
 const HOUSEKEEPING_US: u64 = 100_000;
 
 /// Shards of this one core: a data directory made on it can later be spread over as many cores.
@@ -60,21 +60,18 @@ pub fn main() -> Result<(), String> {
     let listening = start::listen(&settings)?;
     // Arc: shared by two threads; the core reads it once per housekeeping round, not per request.
     let figures = Arc::new(HostFigures::default());
+    let (hand_over, prefault) = mpsc::channel();
     let core = {
         let (figures, stop) = (Arc::clone(&figures), Arc::clone(&stop));
         #[allow(clippy::disallowed_methods, reason = "the runtime is where threads begin")]
         thread::Builder::new()
             .name("pinion-core-0".to_owned())
-            .spawn(move || run_core(settings, facts, listening, &figures, &stop))
+            .spawn(move || run_core(settings, facts, listening, &figures, &stop, &hand_over))
             .map_err(|error| {
                 format!("cannot start the core's thread: {error}; raise the limit of processes (ulimit -u)")
             })?
     };
-    let mut reader = HostReader::open();
-    while !core.is_finished() {
-        reader.refresh(&figures);
-        thread::park_timeout(CONTROL_EVERY);
-    }
+    control::run(&figures, &prefault, || core.is_finished());
     core.join().map_err(|_| "the core's thread panicked".to_owned())?
 }
 
@@ -118,6 +115,7 @@ fn run_core(
     listening: Listening,
     figures: &HostFigures,
     stop: &AtomicBool,
+    hand_over: &mpsc::Sender<Prefault>,
 ) -> Result<(), String> {
     let cores_allowed = core_affinity::get_core_ids().map_or(1, |cores| cores.len());
     let core = pin(&settings)?;
@@ -133,6 +131,10 @@ fn run_core(
         config: Box::new(live.clone()),
     };
     let cache = Cache::new(options).map_err(|error| format!("cannot reserve memory: {error}; lower --maxmemory"))?;
+    if let Some(prefault) = cache.prefault() {
+        // The control thread outlives this one, so it is there to take it.
+        let _ = hand_over.send(prefault);
+    }
     let mut node = Node::new(cache, start::connection_limits(&live.settings()));
     describe(&mut node, &live.settings(), &facts, &ring, clock.now().mono_us);
     // A clone: a borrow would last as long as the block does, and CONFIG SET needs the settings.

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::raw::{Arena, SegmentMemory};
+use crate::raw::{Arena, Prefault, SegmentMemory};
 
 pub(super) struct Pool {
     arena: Arena,
@@ -27,6 +27,11 @@ impl Pool {
     #[inline]
     pub(super) fn segment_shift(&self) -> u32 {
         self.segment_shift
+    }
+
+    /// See [`Arena::prefault`].
+    pub(super) fn prefault(&self, limit_bytes: u64) -> Option<Prefault> {
+        self.arena.prefault(usize::try_from(limit_bytes).unwrap_or(usize::MAX))
     }
 
     #[inline]

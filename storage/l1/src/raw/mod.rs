@@ -10,5 +10,5 @@
 mod arena;
 mod prefetch;
 
-pub use arena::{Arena, Line, SegmentMemory};
+pub use arena::{Arena, Line, Prefault, SegmentMemory};
 pub(crate) use prefetch::prefetch;
