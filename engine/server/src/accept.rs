@@ -15,9 +15,10 @@ const REFUSALS_MAX: usize = 64;
 
 const TOO_MANY: &[u8] = b"-ERR max number of clients reached\r\n";
 
-const PROTECTED: &[u8] = b"-DENIED Pinion is running in protected mode because protected mode is enabled and no password \
-is set. In this mode connections are only accepted from the loopback interface. To connect from other hosts, set a \
-password with requirepass, or, if only trusted hosts can reach this port, start the server with --protected-mode no.\r\n";
+const PROTECTED: &[u8] = b"-DENIED Pinion is running in protected mode because protected mode is enabled and no \
+    password is set. In this mode connections are only accepted from the loopback interface. To connect from other \
+    hosts, set a password with requirepass, or, if only trusted hosts can reach this port, start the server with \
+    --protected-mode no.\r\n";
 
 /// Takes a new connection in. Returns its slot, or `None` if it was closed at once.
 pub fn admit<R: Ring>(node: &mut Node, ring: &mut R, socket: Socket, local: &str) -> Option<u32> {

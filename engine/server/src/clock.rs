@@ -14,8 +14,8 @@ pub trait Clock {
 
 /// The host's clocks.
 ///
-/// Wall time is the monotonic clock plus an offset that is renewed every `RESYNC_US`: one clock read per tick instead of
-/// two, and a step of the wall clock is seen within that time.
+/// Wall time is the monotonic clock plus an offset that is renewed every `RESYNC_US`: one clock read per tick instead
+/// of two, and a step of the wall clock is seen within that time.
 #[derive(Debug)]
 pub struct HostClock {
     start: Instant,

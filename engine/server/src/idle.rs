@@ -2,8 +2,8 @@
 //!
 //! Spinning saves a wake-up (on a virtual machine an exit of it) when the next request is near, and burns the core when
 //! it is not. So the time adapts: a spin that found work doubles the next one up to `--spin-us`, one that found none
-//! halves it. When the kernel takes the core away from us (involuntary context switches), someone else needs it: no spin
-//! for a while.
+//! halves it. When the kernel takes the core away from us (involuntary context switches), someone else needs it: no
+//! spin for a while.
 //!
 //! Absent on purpose: the ring and the clock are arguments.
 

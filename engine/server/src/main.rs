@@ -1,5 +1,7 @@
 //! The binary: settings from flags and file, then the core's loop until a signal ends it.
 
+#![forbid(unsafe_code)]
+
 use std::process::ExitCode;
 
 /// Every heap allocation of the process; the arena of L1 does not go through it.

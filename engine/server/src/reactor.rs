@@ -171,7 +171,8 @@ impl<R: Ring, C: Clock> Reactor<R, C> {
         Ok(self.progress())
     }
 
-    /// Expiry, reclaim and lazy frees: once per millisecond, the precision of deadlines, or each tick while work is left.
+    /// Expiry, reclaim and lazy frees: once per millisecond, the precision of deadlines, or each tick while work is
+    /// left.
     #[inline]
     fn maintain(&mut self) {
         let now_ms = self.node.now.unix_ms;

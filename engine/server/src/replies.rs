@@ -21,8 +21,8 @@ use uring::{Outgoing, Splice};
 /// Capacity above which an emptied buffer is given back instead of kept.
 const KEPT_BYTES_MAX: usize = 256 * 1024;
 
-/// Large values of one send. A reply with more goes out in pieces: a send has a list of at most 64 parts, two per value,
-/// and finding the unsent rest must not mean walking a hundred thousand values.
+/// Large values of one send. A reply with more goes out in pieces: a send has a list of at most 64 parts, two per
+/// value, and finding the unsent rest must not mean walking a hundred thousand values.
 const SPLICES_PER_SEND: usize = 32;
 
 /// Encoded replies: bytes and the large values spliced into them.
@@ -236,8 +236,8 @@ impl<J> Replies<J> {
         }
     }
 
-    /// Calls `each` with everything that is owed, up to the first long command, and not taken yet, in wire order. For the
-    /// simulator: it judges replies in the tick in which they are encoded.
+    /// Calls `each` with everything that is owed, up to the first long command, and not taken yet, in wire order. For
+    /// the simulator: it judges replies in the tick in which they are encoded.
     pub fn for_each_owed(&self, mut each: impl FnMut(&[u8])) {
         let mut in_wire_order = |bytes: &[u8], splices: &mut dyn Iterator<Item = (usize, &Bytes)>| {
             let mut from = 0;

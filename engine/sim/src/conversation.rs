@@ -1,7 +1,8 @@
 //! Conversation: what one connection has asked and what it was answered.
 //!
 //! Invariants
-//! - Every reply answers the oldest unanswered request, in the dialect that is in force, after the whole request has arrived.
+//! - Every reply answers the oldest unanswered request, in the dialect that is in force, after the whole request has
+//!   arrived.
 //! - After the reply to QUIT, or a protocol error, there is no further reply.
 //!
 //! Absent on purpose: when to send and to read (`client`), and the values of keys (`oracle`).
@@ -114,8 +115,8 @@ impl Conversation {
         self.asked.front().is_none_or(|asked| asked.end > link.delivered)
     }
 
-    /// Reads the replies that the server has encoded since the last call; returns how many, those to KEYS not counted: it
-    /// may have begun long ago.
+    /// Reads the replies that the server has encoded since the last call; returns how many, those to KEYS not counted:
+    /// it may have begun long ago.
     pub fn observe(
         &mut self,
         link: &Link,

@@ -95,8 +95,8 @@ impl Habits {
             78..82 => Habits { ends: 0.01, ..steady },
             82..85 => Habits { ends_after: 0.1, reads: 0.3, ..steady },
             85..89 => Habits { quits: 0.1, ..steady },
-            89..94 => Habits { work: Work::Library, pipeline_max: 8, large_values: false, ..steady },
-            94..97 => {
+            89..93 => Habits { work: Work::Library, pipeline_max: 8, large_values: false, ..steady },
+            93..98 => {
                 let ends_after = pick(rng, &[0.0, 0.001]);
                 Habits { pipeline_max: 3000, write_max: 1 << 20, large_values: false, ends_after, ..steady }
             }

@@ -9,8 +9,8 @@
 //! - A byte arrives once and in order, or the link is reset.
 //! - `read <= transferred <= pushed <= stream.len()`: `stream` is every reply byte that the server has ever encoded for
 //!   this client, and what it sends is checked against it, so the client's side is a count.
-//! - A socket number belongs to at most one open link; numbers of closed sockets are used again, lowest first, as a kernel
-//!   does it.
+//! - A socket number belongs to at most one open link; numbers of closed sockets are used again, lowest first, as a
+//!   kernel does it.
 //!
 //! Absent on purpose: when anything happens. `SimRing` and the clients decide that.
 

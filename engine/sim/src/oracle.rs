@@ -1,8 +1,8 @@
 //! Oracle: is there an order of this tick's commands in which every answer is right?
 //!
 //! One core executes commands one after another, and the simulation sees in which tick each reply was encoded. So a
-//! command's place is known to the tick, commands of one connection are in the order in which they were sent, and only the
-//! order between connections within one tick is open. Linearizability is decided key by key (it composes), and what
+//! command's place is known to the tick, commands of one connection are in the order in which they were sent, and only
+//! the order between connections within one tick is open. Linearizability is decided key by key (it composes), and what
 //! several orders leave open is carried into the next tick as a set of states.
 //!
 //! ```text

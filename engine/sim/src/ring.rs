@@ -1,10 +1,12 @@
 //! SimRing: the seam's ring over the fake network.
 //!
 //! It does whatever io_uring over TCP may do and the seam allows: completions late and out of order between operations,
-//! receives that end for want of buffers, for no reason, or after the end of the stream, short sends, sends that wait for
-//! the peer, cancels that lose the race, stale completions. What it must not do: reorder or drop the bytes of a link.
+//! receives that end for want of buffers, for no reason, or after the end of the stream, short sends, sends that wait
+//! for the peer, cancels that lose the race, stale completions. What it must not do: reorder or drop the bytes of a
+//! link.
 //!
-//! It also holds its caller to the seam's invariants; the first breach is kept in `breach` for the simulation to report.
+//! It also holds its caller to the seam's invariants; the first breach is kept in `breach` for the simulation to
+//! report.
 //!
 //! Absent on purpose: clients, and time except as much as a sleep takes.
 

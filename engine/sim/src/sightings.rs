@@ -1,7 +1,7 @@
 //! Sightings: how often the rare things happened.
 //!
-//! A simulator that never starves its server of buffers proves nothing about buffers, so the tests ask for every line of
-//! this table to be above zero over the seeds that they run.
+//! A simulator that never starves its server of buffers proves nothing about buffers, so the tests ask for every line
+//! of this table to be above zero over the seeds that they run.
 
 use cache::Usage;
 use server::node::Counters;

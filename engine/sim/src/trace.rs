@@ -1,7 +1,8 @@
 //! Trace: what happened last, for the one who reads a failure.
 //!
-//! The last `LINES_MAX` lines are kept per thread, which is the one ambient state of the simulator: a panic anywhere, in
-//! the reactor too, must still print its seed and the lines before it, and in a build that aborts on panic the hook is
+//! The last `LINES_MAX` lines are kept per thread, which is the one ambient state of the simulator: a panic anywhere,
+//! in the reactor too, must still print its seed and the lines before it, and in a build that aborts on panic the hook
+//! is
 //! the only code that runs then.
 //!
 //! Absent on purpose: files, levels, filters.

@@ -1,7 +1,8 @@
 //! Weather: what the ring and the network do to this seed's server, and how often.
 //!
-//! Each seed has a climate of its own: every fault is off in about half of the seeds and has its own rate in the others, so
-//! that rare combinations (no buffers, yet calm sockets) come up too, instead of every seed being the same mixture.
+//! Each seed has a climate of its own: every fault is off in about half of the seeds and has its own rate in the
+//! others, so that rare combinations (no buffers, yet calm sockets) come up too, instead of every seed being the same
+//! mixture.
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -71,7 +72,7 @@ impl Weather {
             buffer_bytes: pick(rng, &[7, 64, 512, 4096, 16 * 1024]),
             progress: pick(rng, &[0.2, 0.5, 0.8, 1.0]),
             whole_piece: pick(rng, &[0.0, 0.5, 0.9, 1.0]),
-            another_piece: pick(rng, &[0.0, 0.3, 0.7]),
+            another_piece: pick(rng, &[0.0, 0.3, 0.7, 0.97]),
             receive_ends: fault(rng, 0.1),
             receive_interrupted: fault(rng, 0.05),
             shortage: fault(rng, 0.1),

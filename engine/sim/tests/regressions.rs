@@ -1,7 +1,7 @@
 //! Seeds that once showed a violation, and the story of each.
 //!
-//! A seed meets its story only as long as the workload draws the same numbers, so each of them is also told by a test of the
-//! part that was wrong, where that is possible.
+//! A seed meets its story only as long as the workload draws the same numbers, so each of them is also told by a test
+//! of the part that was wrong, where that is possible.
 
 use pinion_sim::simulation::{self, STEPS_DEFAULT};
 use pinion_sim::trace;
@@ -13,15 +13,16 @@ fn check(seed: u64) {
     }
 }
 
-/// A pipeline `KEYS *`, `DEL k` over a database of 2500 keys: KEYS runs in slices over several ticks, DEL ran between two of
-/// them, and the list came without `k`, which had been there when KEYS was asked. A long command is a barrier now.
+/// A pipeline `KEYS *`, `DEL k` over a database of 2500 keys: KEYS runs in slices over several ticks, DEL ran between
+/// two of them, and the list came without `k`, which had been there when KEYS was asked. A long command is a barrier
+/// now.
 #[test]
 fn a_request_behind_a_long_command_waits_for_it() {
     [4, 12].into_iter().for_each(check);
 }
 
-/// `PERSIST k` under `volatile-ttl`: room was made for the change, and the key whose deadline was nearest had to go: `k`
-/// itself. The answer was 1 and the key was gone; it is 0 now.
+/// `PERSIST k` under `volatile-ttl`: room was made for the change, and the key whose deadline was nearest had to go:
+/// `k` itself. The answer was 1 and the key was gone; it is 0 now.
 #[test]
 fn a_key_that_makes_room_for_its_own_persist_is_not_there_to_persist() {
     [69, 131].into_iter().for_each(check);

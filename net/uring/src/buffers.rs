@@ -16,11 +16,14 @@
 //! - `lent[buffer]` is the length of the chunk that is out, 0 if none is, so a chunk made up by the caller, or recycled
 //!   twice, trips an assertion and never reads or frees a buffer of the kernel's.
 //!
-//! The reserve is a stack and only `window` buffers are published at a time, because the kernel consumes them in the order
-//! of publication and would otherwise walk through all of them: buffers beyond the window are never touched until a burst
-//! needs them, which saves 3.5 MiB of resident memory per core at the default sizes. (Request costs with windows of 32, 128
-//! and 1024 are equal within noise on a Zen 4 with 1 MiB of second-level cache.) A burst that finds no buffer doubles the
-//! window, for good. Starts of buffers are staggered by a cache line, else all would fall into the same cache sets.
+//! The reserve is a stack and only `window` buffers are published at a time, because the kernel consumes them in the
+//! order of publication and would otherwise walk through all of them: buffers beyond the window are never touched until
+//! a
+//! burst needs them, which saves 3.5 MiB of resident memory per core at the default sizes. (Request costs with windows
+//! of 32,
+//! 128 and 1024 are equal within noise on a Zen 4 with 1 MiB of second-level cache.) A burst that finds no buffer
+//! doubles
+//! the window, for good. Starts of buffers are staggered by a cache line, else all would fall into the same cache sets.
 
 use std::io;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -82,8 +85,8 @@ impl Buffers {
     /// Tells the kernel where the ring of buffers is.
     pub(crate) fn register(&self, submitter: &Submitter<'_>) -> io::Result<()> {
         let address = self.entries.start().as_ptr() as u64;
-        // SAFETY: the address is a page-aligned mapping of `buffer_count` entries. It stays mapped until `unregister`, or
-        // until the ring is gone: `KernelRing::drop` unmaps it only then, and leaks it otherwise.
+        // SAFETY: the address is a page-aligned mapping of `buffer_count` entries. It stays mapped until `unregister`,
+        // or until the ring is gone: `KernelRing::drop` unmaps it only then, and leaks it otherwise.
         unsafe { submitter.register_buf_ring_with_flags(address, self.buffer_count, GROUP, 0) }
     }
 
@@ -169,8 +172,9 @@ impl Buffers {
     fn write_entry(&mut self, buffer: u16) {
         let index = usize::from(self.tail & (self.buffer_count - 1));
         let address = self.bytes.start().as_ptr().wrapping_add(usize::from(buffer) * stride(self.buffer_bytes));
-        // SAFETY: `index < buffer_count`, so the entry lies in the mapping, which is aligned and initialised. The kernel
-        // does not read it before the tail is stored, and the entry's setters leave the tail (in the first one) alone.
+        // SAFETY: `index < buffer_count`, so the entry lies in the mapping, which is aligned and initialised. The
+        // kernel does not read it before the tail is stored, and the entry's setters leave the tail (in the first one)
+        // alone.
         let entry = unsafe { &mut *self.entries.start().as_ptr().cast::<BufRingEntry>().add(index) };
         entry.set_addr(address as u64);
         entry.set_len(self.buffer_bytes);

@@ -23,8 +23,8 @@ pub struct Features {
     pub min_wait: bool,
     /// Receive buffers go through a shared ring. Required.
     pub buffer_ring: bool,
-    /// A multishot receive on a unix socket sees an end of the stream that arrives together with bytes. `self_test` finds
-    /// out, and clears it where not; there only a timeout ends such a connection (mended in Linux in March 2026).
+    /// A multishot receive on a unix socket sees an end of the stream that arrives together with bytes. `self_test`
+    /// finds out, and clears it where not; there only a timeout ends such a connection (mended in Linux in March 2026).
     pub unix_end_of_stream: bool,
     /// Submission queue entries, as the kernel made them.
     pub sq_entries: u32,

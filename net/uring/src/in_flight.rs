@@ -3,11 +3,12 @@
 //! Invariants
 //! - A buffer whose address the kernel knows is owned by this table from `push` until the operation's last completion.
 //!   Only that completion gives it back; dropping the caller's connection, or its token, frees nothing.
-//! - Per slot at most one incoming operation (accept or receive) and one send. A second one trips an assertion before it
-//!   is submitted, because it would free the first one's buffer.
+//! - Per slot at most one incoming operation (accept or receive) and one send. A second one trips an assertion before
+//!   it is submitted, because it would free the first one's buffer.
 //! - `count` is the number of operations whose last completion has not been seen.
 //!
-//! The table grows to the highest slot that was ever used and stays: as many slots as the caller's table has. Slots from
+//! The table grows to the highest slot that was ever used and stays: as many slots as the caller's table has. Slots
+//! from
 //! `SECOND_TABLE` up are a table of their own, for callers that number listeners apart from connections.
 
 use bytes::BytesMut;

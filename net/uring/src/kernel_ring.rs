@@ -243,8 +243,8 @@ impl Drop for KernelRing {
         if !drained || self.buffers.unregister(self.queues.submitter()).is_err() {
             return;
         }
-        // SAFETY: dropped once, here. Nothing is in flight and the buffer ring is unregistered, so the kernel knows none of
-        // their addresses any more.
+        // SAFETY: dropped once, here. Nothing is in flight and the buffer ring is unregistered, so the kernel knows
+        // none of their addresses any more.
         unsafe {
             ManuallyDrop::drop(&mut self.in_flight);
             ManuallyDrop::drop(&mut self.buffers);

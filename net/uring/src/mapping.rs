@@ -47,8 +47,8 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: the range is exactly what `new` mapped, and nobody else unmaps it. The owner drops a mapping only when
-        // neither the kernel nor a slice refers to it.
+        // SAFETY: the range is exactly what `new` mapped, and nobody else unmaps it. The owner drops a mapping only
+        // when neither the kernel nor a slice refers to it.
         let unmapped = unsafe { libc::munmap(self.start.as_ptr().cast(), self.bytes) };
         debug_assert_eq!(unmapped, 0, "munmap of a whole mapping cannot fail");
     }

@@ -5,7 +5,8 @@
 //!   head and tail in those queues. They borrow from the boxed ring, are dropped before it, and nobody else touches it.
 //! - Every `io_uring_enter` carries GETEVENTS: with DEFER_TASKRUN nothing completes otherwise.
 //! - `overdue` is empty unless the submission queue is full, so submissions reach the kernel in the order of `push`.
-//! - The queues stay on the thread that made them (SINGLE_ISSUER); raw pointers make the type neither `Send` nor `Sync`.
+//! - The queues stay on the thread that made them (SINGLE_ISSUER); raw pointers make the type neither `Send` nor
+//!   `Sync`.
 
 use std::collections::VecDeque;
 use std::io;
@@ -45,8 +46,8 @@ impl Queues {
             flags |= EnterFlags::NO_IOWAIT;
         }
         let ring = NonNull::from(Box::leak(Box::new(ring)));
-        // SAFETY: the box was just leaked, so the reference is unique and lives until `drop` takes the box back, which is
-        // after the parts that borrow from it are gone. Nobody else follows `ring` until then.
+        // SAFETY: the box was just leaked, so the reference is unique and lives until `drop` takes the box back, which
+        // is after the parts that borrow from it are gone. Nobody else follows `ring` until then.
         let (submitter, submissions, completions) = unsafe { &mut *ring.as_ptr() }.split();
         // SAFETY: the status points into the same queue, and `Queues` holds both.
         let arrived = unsafe { completions.status() };
@@ -148,7 +149,8 @@ impl Queues {
         self.completions.sync();
     }
 
-    /// With TASKRUN the kernel has work that only an `enter` runs; with CQ_OVERFLOW it holds completions back until one.
+    /// With TASKRUN the kernel has work that only an `enter` runs; with CQ_OVERFLOW it holds completions back until
+    /// one.
     #[inline]
     fn has_kernel_work(&self) -> bool {
         self.submissions.taskrun() || self.submissions.cq_overflow()
@@ -162,8 +164,8 @@ impl Queues {
         }
         self.submissions.sync();
         while let Some(entry) = self.overdue.front() {
-            // SAFETY: `push_to_full` cloned the entry from a `Prepared`; its addresses hold until its last completion, which
-            // cannot be before its submission.
+            // SAFETY: `push_to_full` cloned the entry from a `Prepared`; its addresses hold until its last completion,
+            // which cannot be before its submission.
             if unsafe { self.submissions.push(entry) }.is_err() {
                 return;
             }
@@ -190,8 +192,8 @@ impl Queues {
             flags |= EnterFlags::EXT_ARG;
         }
         let count = self.submissions.len() as u32;
-        // SAFETY: `count` entries are published. With EXT_ARG the argument is the structure that the flag announces, alive
-        // during the call; without it the kernel reads a null signal mask, which means none.
+        // SAFETY: `count` entries are published. With EXT_ARG the argument is the structure that the flag announces,
+        // alive during the call; without it the kernel reads a null signal mask, which means none.
         let entered = unsafe { self.submitter.enter(count, completions_min, flags.bits(), wait) };
         match entered {
             // Entries beyond those taken stay queued, and `enter` counts them again.
@@ -202,8 +204,8 @@ impl Queues {
     }
 }
 
-/// ETIME: the time to wait is over. EINTR: a signal came. EBUSY: completions must be reaped first. EAGAIN: the kernel was
-/// short of memory. The caller's next round does what each one asks for.
+/// ETIME: the time to wait is over. EINTR: a signal came. EBUSY: completions must be reaped first. EAGAIN: the kernel
+/// was short of memory. The caller's next round does what each one asks for.
 fn is_transient(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN))
 }
@@ -218,8 +220,8 @@ impl Drop for Queues {
             ManuallyDrop::drop(&mut self.submissions);
             ManuallyDrop::drop(&mut self.submitter);
         }
-        // SAFETY: the pointer comes from `Box::leak` in `new`, and the parts that borrowed from it are gone. `arrived` keeps
-        // pointers without following them any more.
+        // SAFETY: the pointer comes from `Box::leak` in `new`, and the parts that borrowed from it are gone. `arrived`
+        // keeps pointers without following them any more.
         drop(unsafe { Box::from_raw(self.ring.as_ptr()) });
     }
 }

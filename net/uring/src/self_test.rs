@@ -1,8 +1,9 @@
 //! Self-test: the behaviour that the server relies on, tried on the real ring before the first client.
 //!
-//! Over a socketpair: a multishot receive delivers bytes and goes on; it ends with ENOBUFS when the published buffers are
-//! out, and a new one delivers the rest; a half-close ends it with the end of the stream. Then, as a feature and not as a
-//! condition, whether bytes and the end of the stream that arrive together are both delivered.
+//! Over a socketpair: a multishot receive delivers bytes and goes on; it ends with ENOBUFS when the published buffers
+//! are out, and a new one delivers the rest; a half-close ends it with the end of the stream. Then, as a feature and
+//! not as
+//! a condition, whether bytes and the end of the stream that arrive together are both delivered.
 //!
 //! Invariants
 //! - The ring is left as it was found: nothing in flight, no chunk out.

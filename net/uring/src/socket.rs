@@ -1,7 +1,7 @@
 //! Sockets: the plain system calls on them.
 //!
-//! Absent on purpose: `IORING_OP_SHUTDOWN` and `IORING_OP_CLOSE`. The kernel hands a shutdown to a worker thread, which costs
-//! more than the call, and a close has nothing to wait for.
+//! Absent on purpose: `IORING_OP_SHUTDOWN` and `IORING_OP_CLOSE`. The kernel hands a shutdown to a worker thread, which
+//! costs more than the call, and a close has nothing to wait for.
 
 use std::mem::{MaybeUninit, size_of};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
@@ -31,8 +31,8 @@ pub(crate) fn finish_writing(socket: Socket) {
 
 /// Closes the descriptor.
 pub(crate) fn close(socket: Socket) {
-    // SAFETY: the caller owns the descriptor and gives it up here, so nobody else loses theirs. The result is of no use:
-    // after EINTR and EIO the descriptor is closed as well.
+    // SAFETY: the caller owns the descriptor and gives it up here, so nobody else loses theirs. The result is of no
+    // use: after EINTR and EIO the descriptor is closed as well.
     unsafe { libc::close(socket.0) };
 }
 

@@ -113,8 +113,8 @@ fn one_starved_connection_leaves_the_others_served() {
 
 /// Bytes and the end of the stream, in every order relative to the arming of the receive.
 ///
-/// The story: with POLL_FIRST a receive on a unix socket that found both there when it was armed delivered the bytes and
-/// never the end: a client that sent its commands and closed left a connection for ever.
+/// The story: with POLL_FIRST a receive on a unix socket that found both there when it was armed delivered the bytes
+/// and never the end: a client that sent its commands and closed left a connection for ever.
 #[test]
 fn the_end_of_the_stream_follows_the_bytes_whenever_the_receive_is_armed() {
     type Step = fn(&mut Bed, &UnixStream, &UnixStream);
@@ -157,8 +157,8 @@ fn the_end_of_the_stream_is_not_lost_to_a_lack_of_buffers() {
     }
 }
 
-/// The story: on some kernels a multishot receive on a unix socket missed the end of the stream when the peer's last send
-/// and its shutdown raced with the receive (axboe/liburing#1549). Nothing then ended the connection but a timeout.
+/// The story: on some kernels a multishot receive on a unix socket missed the end of the stream when the peer's last
+/// send and its shutdown raced with the receive (axboe/liburing#1549). Nothing then ended the connection but a timeout.
 #[test]
 fn the_end_of_the_stream_is_not_lost_to_a_racing_send() {
     let mut bed = Bed::new();
@@ -308,8 +308,8 @@ fn cancel_ends_each_kind_of_operation_and_gives_its_buffer_back() {
     assert_eq!(bed.next_received(), (Ok(b"still connected".to_vec()), true));
 }
 
-/// The story: a receive whose socket has data when it is armed sits in a list of work to be run, where a cancel in the same
-/// submission does not find it. The cancel was answered "not found", and the receive went on for ever.
+/// The story: a receive whose socket has data when it is armed sits in a list of work to be run, where a cancel in the
+/// same submission does not find it. The cancel was answered "not found", and the receive went on for ever.
 #[test]
 fn a_cancel_that_comes_while_the_receive_has_work_is_not_lost() {
     let mut bed = Bed::new();

@@ -99,7 +99,10 @@ proptest! {
     }
 
     #[test]
-    fn hostile_bytes_are_read_or_refused(mut bytes in proptest::collection::vec(any::<u8>(), 0..600), units in 0u8..80) {
+    fn hostile_bytes_are_read_or_refused(
+        mut bytes in proptest::collection::vec(any::<u8>(), 0..600),
+        units in 0u8..80,
+    ) {
         // Half of the spans are made plausible, so that the checks behind the first are reached.
         if bytes.len() >= 8 && units % 2 == 0 {
             let header = u64::from_le_bytes(*bytes.first_chunk().unwrap()) & !(0xFFF << 20) | (u64::from(units) << 20);

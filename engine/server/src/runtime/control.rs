@@ -1,5 +1,5 @@
-//! The control thread: reads what the host says about the process, hands it to the core through atomics, and gets memory
-//! from the kernel ahead of the core's growth.
+//! The control thread: reads what the host says about the process, hands it to the core through atomics, and gets
+//! memory from the kernel ahead of the core's growth.
 //!
 //! The core never opens a file. It loads these figures once per housekeeping round (100 ms), so the shared cache line
 //! costs nothing on the data path.

@@ -20,8 +20,9 @@ pub(super) fn start(in_flight: &mut InFlight, token: Token, socket: Socket, mut 
     let len = spare.len().min(RECEIVE_BYTES_MAX) as u32;
     let entry = opcode::Recv::new(types::Fd(socket.0), spare.as_mut_ptr().cast(), len).build();
     in_flight.begin_incoming(token, Incoming::RecvInto(into));
-    // SAFETY: the address is the spare capacity of a heap allocation of at least `len` bytes. `in_flight` owns the handle
-    // to it from here to the last completion (moving the handle leaves the allocation in place), and nobody else can
+    // SAFETY: the address is the spare capacity of a heap allocation of at least `len` bytes. `in_flight` owns the
+    // handle to it from here to the last completion (moving the handle leaves the allocation in place), and nobody else
+    // can
     // reach its spare capacity.
     unsafe { Prepared::new(entry, Code::RecvInto, token) }
 }

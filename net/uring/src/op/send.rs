@@ -1,7 +1,8 @@
 //! Send: replies on their way out, whole if the peer takes them.
 //!
 //! Without splices the bytes go out by SEND; with splices by SENDMSG over at most `PART_COUNT_MAX` parts in wire order.
-//! One operation takes `SEND_BYTES_MAX` at most; the rest of a longer reply is the caller's next send: `out.sent` counts.
+//! One operation takes `SEND_BYTES_MAX` at most; the rest of a longer reply is the caller's next send: `out.sent`
+//! counts.
 //!
 //! Invariants
 //! - MSG_WAITALL: the kernel goes on after a short write, so one completion means all, an error, or a peer that left.
