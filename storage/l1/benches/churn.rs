@@ -66,8 +66,7 @@ fn write(core: &mut Core, state: &mut u64, name: &str, numbers: impl Iterator<It
         latency.max() as f64 / 1e3,
     );
     println!(
-        "{:<20} charged {:.1} %, segments and the rest {:.1} % of the limit; evicted {}, kept {}, compacted {}, stalls {}",
-        "",
+        "    charged {:.1} %, segments and the rest {:.1} % of the limit; evicted {}, kept {}, compacted {}, stalls {}",
         usage.charged_bytes as f64 * 100.0 / usage.limit_bytes as f64,
         physical as f64 * 100.0 / usage.limit_bytes as f64,
         statistics.evicted_items - before.evicted_items,
