@@ -343,10 +343,10 @@ mod tests {
 
     #[test]
     fn a_lower_limit_takes_hold() {
-        let mut rig = Rig::with(&[("maxmemory", "33554432")]);
-        assert_eq!(fill(&mut rig, 2500), 2500);
-        rig.check(&[("CONFIG SET maxmemory 8388608", "+OK")]);
-        assert_eq!(fill(&mut rig, 2500), 2500);
-        assert!(rig.cache.usage().charged_bytes <= 8_388_608, "{:?}", rig.cache.usage());
+        let mut rig = Rig::with(&[("maxmemory", "134217728")]);
+        assert_eq!(fill(&mut rig, 9000), 9000);
+        rig.check(&[("CONFIG SET maxmemory 33554432", "+OK")]);
+        assert_eq!(fill(&mut rig, 9000), 9000);
+        assert!(rig.cache.usage().charged_bytes <= 33_554_432, "{:?}", rig.cache.usage());
     }
 }
