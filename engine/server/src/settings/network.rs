@@ -128,7 +128,7 @@ pub struct OutputLimits {
     pub soft_time: Duration,
 }
 
-/// `normal <hard> <soft> <seconds>`, as in Redis.
+/// `normal HARD SOFT SECONDS`, as in Redis.
 pub(super) struct OutputLimitClasses;
 
 impl Kind for OutputLimitClasses {
@@ -138,7 +138,7 @@ impl Kind for OutputLimitClasses {
         let words: Vec<&str> = text.split_ascii_whitespace().collect();
         let &[class, hard, soft, seconds] = words.as_slice() else {
             let what = "Wrong number of arguments in buffer limit configuration.";
-            return Err(Refusal::new(what, "write normal <hard> <soft> <seconds>"));
+            return Err(Refusal::new(what, "write normal HARD SOFT SECONDS"));
         };
         if !class.eq_ignore_ascii_case(OUTPUT_CLASS) {
             let what = "Invalid client class specified in buffer limit configuration.";
