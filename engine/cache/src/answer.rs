@@ -20,6 +20,8 @@ impl Refusal {
     pub const SYNTAX: Refusal = Refusal::text("ERR syntax error");
     pub const NOT_INTEGER: Refusal = Refusal::text("ERR value is not an integer or out of range");
     pub const TOO_LARGE: Refusal = Refusal::text("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
+    pub const REPLY_TOO_LARGE: Refusal =
+        Refusal::text("ERR reply exceeds the client-output-buffer-limit, ask for fewer keys");
     pub const NO_ROOM: Refusal = Refusal::text(OUT_OF_MEMORY);
 
     /// A fixed text.

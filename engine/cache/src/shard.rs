@@ -52,15 +52,15 @@ impl Shard {
 
     /// Applies `change`. True if an item changed: a removal or a new deadline may find none.
     #[inline]
-    pub fn commit(&mut self, memory: &mut Memory, change: Change<'_>) -> Result<bool, NoRoom> {
+    pub fn commit(&mut self, memory: &mut Memory, change: &Change<'_>) -> Result<bool, NoRoom> {
         let slot = change.key().place.slot;
         let changed = match change {
             Change::Put { key, put } => {
-                self.store.put(memory, &key, put)?;
+                self.store.put(memory, key, put)?;
                 true
             }
-            Change::Expire { key, at_ms } => self.store.set_expiry(memory, &key, at_ms)?,
-            Change::Remove { key } => self.store.remove(memory, &key),
+            Change::Expire { key, at_ms } => self.store.set_expiry(memory, key, *at_ms)?,
+            Change::Remove { key } => self.store.remove(memory, key),
         };
         if changed {
             self.bump(slot);

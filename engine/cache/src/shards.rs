@@ -96,7 +96,18 @@ impl Shards {
             let _ = self.make_room(grown_bytes, statistics);
         }
         let shard = self.index_of(change.key().place.slot);
-        self.shards[shard].commit(&mut self.memory, change)
+        let result = self.shards[shard].commit(&mut self.memory, &change);
+        if result.is_err() { self.commit_again(shard, &change) } else { result }
+    }
+
+    /// Applies a change that was refused once what was cleared is free, as far as that helps.
+    #[cold]
+    fn commit_again(&mut self, shard: usize, change: &Change<'_>) -> Result<bool, NoRoom> {
+        let mut result = Err(NoRoom);
+        while result.is_err() && l1::sweep(&mut self.memory, &mut self.shards) {
+            result = self.shards[shard].commit(&mut self.memory, change);
+        }
+        result
     }
 
     /// Visits about `count` keys of a keyspace from `cursor` on, and answers where to go on; 0 is the start and the

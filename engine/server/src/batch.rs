@@ -103,7 +103,8 @@ pub fn execute(node: &mut Node, index: u32, prepared: &Prepared, request: Reques
     if connection.state != State::Open {
         return;
     }
-    let outcome = execute_on(&mut node.cache, connection, prepared, request);
+    let unsent_bytes_max = node.limits.unsent_hard_bytes.unwrap_or(usize::MAX);
+    let outcome = execute_on(&mut node.cache, connection, unsent_bytes_max, prepared, request);
     match outcome {
         Outcome::Done => {}
         Outcome::Close => connection.state = State::Draining,
@@ -116,10 +117,16 @@ pub fn execute(node: &mut Node, index: u32, prepared: &Prepared, request: Reques
 }
 
 #[inline]
-fn execute_on(cache: &mut Cache, connection: &mut Connection, prepared: &Prepared, request: Request<'_>) -> Outcome {
+fn execute_on(
+    cache: &mut Cache,
+    connection: &mut Connection,
+    unsent_bytes_max: usize,
+    prepared: &Prepared,
+    request: Request<'_>,
+) -> Outcome {
     let client = connection.client.expect("only connections with a session are served");
     let version = cache.session(client).version();
     let tail = connection.replies.tail();
-    let mut reply = Reply::new(&mut tail.bytes, &mut tail.splices, version);
+    let mut reply = Reply::new(&mut tail.bytes, &mut tail.splices, version).with_limit(unsent_bytes_max);
     cache.execute(client, prepared, request, &mut reply)
 }

@@ -43,6 +43,9 @@ pub struct Reply<'a> {
     bytes: &'a mut Vec<u8>,
     splices: &'a mut Vec<Spliced>,
     version: Version,
+    /// Wire bytes of the large values written here.
+    spliced_bytes: usize,
+    bytes_max: usize,
 }
 
 /// Longest decimal `i64`, sign included, in bytes.
@@ -55,7 +58,21 @@ impl<'a> Reply<'a> {
     /// Appends to `bytes` and `splices` in the dialect `version`.
     #[inline]
     pub fn new(bytes: &'a mut Vec<u8>, splices: &'a mut Vec<Spliced>, version: Version) -> Self {
-        Reply { bytes, splices, version }
+        Reply { bytes, splices, version, spliced_bytes: 0, bytes_max: usize::MAX }
+    }
+
+    /// Tells commands of many values when to give up: see `is_over_limit`.
+    #[inline]
+    #[must_use]
+    pub fn with_limit(mut self, bytes_max: usize) -> Self {
+        self.bytes_max = bytes_max;
+        self
+    }
+
+    /// Whether this reply, with what its client is owed already, is longer than the limit.
+    #[inline]
+    pub fn is_over_limit(&self) -> bool {
+        self.bytes.len() + self.spliced_bytes > self.bytes_max
     }
 
     /// The dialect of what is written next.
@@ -119,6 +136,7 @@ impl<'a> Reply<'a> {
     /// A bulk string that goes out by reference.
     pub fn large(&mut self, value: &Bytes) {
         self.length(b'$', value.len());
+        self.spliced_bytes += value.len();
         self.splices.push(Spliced { at: self.bytes.len(), value: value.clone() });
         self.bytes.extend_from_slice(b"\r\n");
     }

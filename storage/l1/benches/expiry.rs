@@ -32,7 +32,7 @@ fn main() {
         let expires_at_ms = Some(now_ms + 60_000 + next_random(&mut state) % SPREAD_MS);
         let put = Put { value: Value::Inline(&[b'v'; 64]), expires_at_ms, flags: 0 };
         let store = &mut core.stores[Core::store_of(place.slot)];
-        store.put(&mut core.memory, &key(&bytes, place), put).expect("the limit is high enough");
+        store.put(&mut core.memory, &key(&bytes, place), &put).expect("the limit is high enough");
     }
     println!("set        {:.2} us each", begun.elapsed().as_secs_f64() * 1e6 / ITEMS as f64);
     let usage = core.memory.usage();

@@ -72,7 +72,7 @@ impl Rig {
         with_key(number, |key| {
             make_room(&mut self.memory, &mut self.stores, 100, |_, _| {}).expect("there is room");
             let put = Put { value: Value::Inline(value), expires_at_ms, flags: 0 };
-            self.stores[0].put(&mut self.memory, key, put).expect("there is room");
+            self.stores[0].put(&mut self.memory, key, &put).expect("there is room");
         });
     }
 }

@@ -89,6 +89,17 @@ mod tests {
     }
 
     #[test]
+    fn a_storm_of_flushes_leaves_room() {
+        let mut rig = Rig::with(&[("maxmemory", "33554432"), ("maxmemory-policy", "noeviction")]);
+        for round in 0..300 {
+            rig.check(&[(if round % 2 == 0 { "SELECT 0" } else { "SELECT 3" }, "+OK"), ("FLUSHDB", "+OK")]);
+            for i in 0..18 {
+                rig.check(&[(&format!("SET k{i} {round}"), "+OK")]);
+            }
+        }
+    }
+
+    #[test]
     fn a_flushed_database_fills_again() {
         let mut rig = Rig::new();
         for round in 0..50 {

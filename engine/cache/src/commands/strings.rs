@@ -83,7 +83,7 @@ pub(crate) fn mget(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> 
     reply.array(call.len() - 1);
     for_each_key(cache, call, 1, |cache, key, _| {
         answer_value(cache, key, reply);
-        Ok(())
+        if reply.is_over_limit() { Err(Refusal::REPLY_TOO_LARGE) } else { Ok(()) }
     })
 }
 

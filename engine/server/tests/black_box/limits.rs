@@ -176,6 +176,22 @@ fn a_client_over_the_hard_limit_is_closed() {
     exchange(&mut stream, b"PING\r\n", b"+PONG\r\n");
 }
 
+#[test]
+fn one_reply_over_the_hard_limit_is_refused_before_it_is_built() {
+    let server = Server::start(&["--client-output-buffer-limit", "normal 2mb 0 0"]);
+    let mut stream = server.connect();
+    let small = "s".repeat(16_000);
+    exchange(&mut stream, format!("SET small {small}\r\n").as_bytes(), b"+OK\r\n");
+    let before = resident_bytes(&server);
+    let mut request = b"*20001\r\n$4\r\nMGET\r\n".to_vec();
+    request.extend(b"$5\r\nsmall\r\n".repeat(20_000));
+    let refusal = b"-ERR reply exceeds the client-output-buffer-limit, ask for fewer keys\r\n";
+    exchange(&mut stream, &request, refusal);
+    let grown = resident_bytes(&server).saturating_sub(before);
+    assert!(grown < 32 << 20, "grew by {grown} bytes for 320 MB that nobody gets");
+    exchange(&mut stream, b"PING\r\n", b"+PONG\r\n");
+}
+
 fn resident_bytes(server: &Server) -> u64 {
     let statm = std::fs::read_to_string(format!("/proc/{}/statm", server.pid())).expect("it runs");
     statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).expect("proc(5)") * 4096

@@ -39,7 +39,7 @@ impl Core {
         let _ = make_room(&mut self.memory, &mut self.stores, key.bytes.len() + value.len() + 16, |_, _| {});
         let put = Put { value: Value::Inline(value), expires_at_ms: None, flags: 0 };
         let store = &mut self.stores[Core::store_of(key.place.slot)];
-        store.put(&mut self.memory, key, put).expect("the limit is high enough");
+        store.put(&mut self.memory, key, &put).expect("the limit is high enough");
     }
 }
 

@@ -107,7 +107,12 @@ fn make_room_now<S: AsMut<Store>>(
         catch_up(memory, stores, bytes, departed);
     }
     memory.trim(1 + bytes / memory.segment_bytes());
-    if bytes > 0 { memory.admit(bytes as u64) } else { Ok(()) }
+    if bytes > 0 {
+        // What was cleared is nobody's: no write is refused for it.
+        while memory.admit(bytes as u64).is_err() && sweep(memory, stores) {}
+        return memory.admit(bytes as u64);
+    }
+    Ok(())
 }
 
 /// Reclaims until a write of `bytes` finds a segment, or nothing more can be won.
@@ -130,8 +135,9 @@ fn catch_up<S: AsMut<Store>>(
     }
 }
 
-/// Frees a part of what was cleared; false when there is nothing.
-fn sweep<S: AsMut<Store>>(memory: &mut Memory, stores: &mut [S]) -> bool {
+/// Frees a part of what was cleared; false when there is nothing. For writers that were refused for a reason that
+/// `make_room` cannot foresee: the first item of a keyspace takes a whole index with it.
+pub fn sweep<S: AsMut<Store>>(memory: &mut Memory, stores: &mut [S]) -> bool {
     let clearing = stores.iter_mut().map(AsMut::as_mut).find(|store| store.is_clearing());
     clearing.is_some_and(|store| {
         store.sweep(memory, SWEEP_ENTRIES);

@@ -21,7 +21,7 @@ const STUB_BYTES: usize = 4;
 impl Store {
     /// Stores a value, new or in place of the old one.
     #[inline]
-    pub fn put(&mut self, memory: &mut Memory, key: &Key<'_>, put: Put<'_>) -> Result<(), NoRoom> {
+    pub fn put(&mut self, memory: &mut Memory, key: &Key<'_>, put: &Put<'_>) -> Result<(), NoRoom> {
         debug_assert!(self.slots.contains(&key.place.slot), "the key was routed to the store that owns its slot");
         if key.bytes.len() > KEY_BYTES_MAX {
             return Err(NoRoom);
@@ -39,12 +39,11 @@ impl Store {
         if is_inline {
             self.put_inline(memory, &draft)
         } else {
-            let Put { value, expires_at_ms, flags } = put;
-            let value = match value {
+            let value = match &put.value {
                 Value::Inline(bytes) => Bytes::copy_from_slice(bytes),
-                Value::Large(bytes) => bytes,
+                Value::Large(bytes) => bytes.clone(),
             };
-            self.put_large(memory, key, value, expires_at_ms, flags)
+            self.put_large(memory, key, value, put.expires_at_ms, put.flags)
         }
     }
 

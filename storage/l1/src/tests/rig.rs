@@ -82,7 +82,7 @@ impl Rig {
         };
         let put = Put { value, expires_at_ms: known.expires_at_ms, flags: known.flags };
         let (memory, store) = self.store_of(&key);
-        let result = store.put(memory, &key, put);
+        let result = store.put(memory, &key, &put);
         if result.is_ok() {
             self.oracle.insert((keyspace, bytes.to_vec()), known);
         } else if memory.policy() != crate::Policy::NoEviction {

@@ -83,7 +83,7 @@ impl Replay {
         };
         self.make_room(cost);
         let put = Put { value, expires_at_ms: None, flags: 0 };
-        self.store.put(&mut self.memory, &key, put).expect("there is room");
+        self.store.put(&mut self.memory, &key, &put).expect("there is room");
         self.held.insert(number, cost);
         self.held_bytes += cost;
         self.set_limit();
