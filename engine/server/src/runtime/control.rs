@@ -35,6 +35,7 @@ const PREFAULT_EVERY: Duration = Duration::from_millis(4);
 
 /// The control thread's work until the core has ended: figures of the host, and memory ahead of the core's growth.
 pub fn run(figures: &HostFigures, handed_over: &Receiver<Prefault>, has_ended: impl Fn() -> bool) {
+    yield_to_core();
     let mut reader = HostReader::open();
     let mut prefault: Option<Prefault> = None;
     let mut until_refresh = Duration::ZERO;
@@ -51,6 +52,14 @@ pub fn run(figures: &HostFigures, handed_over: &Receiver<Prefault>, has_ended: i
         thread::park_timeout(pause);
         until_refresh = until_refresh.saturating_sub(pause);
     }
+}
+
+/// Lowest priority but idle's, for this thread only: where both share a processor, clients come before memory ahead.
+const NICE_LOWEST: i32 = 19;
+
+/// A refusal costs only latency, and only where the core's processor is shared.
+fn yield_to_core() {
+    let _ = rustix::process::setpriority_process(None, NICE_LOWEST);
 }
 
 const PAGE_BYTES: u64 = 4096;

@@ -131,8 +131,9 @@ fn run_core(
         config: Box::new(live.clone()),
     };
     let cache = Cache::new(options).map_err(|error| format!("cannot reserve memory: {error}; lower --maxmemory"))?;
-    if let Some(prefault) = cache.prefault() {
-        // The control thread outlives this one, so it is there to take it.
+    if let Some(mut prefault) = cache.prefault() {
+        // The first pages before the first client; the rest is the control thread's, which outlives this one.
+        prefault.step();
         let _ = hand_over.send(prefault);
     }
     let mut node = Node::new(cache, start::connection_limits(&live.settings()));

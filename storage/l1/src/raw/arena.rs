@@ -30,6 +30,10 @@ const HUGE_PAGE_BYTES: usize = 2 << 20;
 /// How far the pages go ahead of what is carved: two huge pages, a burst of 20,000 small items.
 const AHEAD_BYTES: usize = 2 * HUGE_PAGE_BYTES;
 
+/// What is backed before anything is carved: the first items of eight stores open sixteen segments of half a megabyte
+/// within one tick.
+const FIRST_BYTES: usize = 6 * HUGE_PAGE_BYTES;
+
 /// Gets pages from the kernel before the owner of the arena needs them.
 ///
 /// Zeroing a huge page takes 0.1 ms, and tens of milliseconds in a virtual machine whose host has to find the memory
@@ -48,12 +52,9 @@ impl Prefault {
         let carved = self.mapping.carved_bytes.load(Ordering::Relaxed);
         let has_moved = carved != self.seen_bytes;
         self.seen_bytes = carved;
-        // Nothing yet: an idle server takes no memory. What is behind was backed by its owner's writes.
-        if carved == 0 {
-            return false;
-        }
+        // What is behind was backed by its owner's writes.
         self.done_bytes = self.done_bytes.max(carved.next_multiple_of(HUGE_PAGE_BYTES));
-        let target = (carved + AHEAD_BYTES).min(self.limit_bytes);
+        let target = (carved + AHEAD_BYTES).max(FIRST_BYTES).min(self.limit_bytes);
         while self.done_bytes + HUGE_PAGE_BYTES <= target {
             // Refused by kernels before 5.14: then pages come when they are written.
             let _ = self.mapping.map.advise_range(Advice::PopulateWrite, self.done_bytes, HUGE_PAGE_BYTES);
@@ -255,6 +256,26 @@ mod tests {
         first.lines_mut()[31].0[7] = u64::from_le_bytes(*b"lastword");
         assert_eq!(&first[2040..], b"lastword");
         assert!(second.lines().iter().all(|line| line.0 == [0; 8]));
+    }
+
+    #[test]
+    fn prefault_stays_ahead_and_below_the_limit() {
+        const SEGMENT_BYTES: usize = HUGE_PAGE_BYTES / 4;
+        const LIMIT_BYTES: usize = 16 * HUGE_PAGE_BYTES;
+        let mut arena = Arena::new(32 * HUGE_PAGE_BYTES, SEGMENT_BYTES).unwrap();
+        assert!(arena.prefault(LIMIT_BYTES).is_none(), "small pages need no help");
+        arena.is_huge = true;
+        let mut prefault = arena.prefault(LIMIT_BYTES).unwrap();
+        assert!(!prefault.step());
+        assert_eq!(prefault.done_bytes, FIRST_BYTES);
+        let mut segments = Vec::new();
+        for count in 1..=128 {
+            segments.push(arena.carve().unwrap());
+            assert!(prefault.step() && !prefault.step());
+            let ahead = (count * SEGMENT_BYTES + AHEAD_BYTES) / HUGE_PAGE_BYTES * HUGE_PAGE_BYTES;
+            let carved = (count * SEGMENT_BYTES).next_multiple_of(HUGE_PAGE_BYTES);
+            assert_eq!(prefault.done_bytes, ahead.clamp(FIRST_BYTES, LIMIT_BYTES.max(carved)));
+        }
     }
 
     #[test]
