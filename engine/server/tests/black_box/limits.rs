@@ -3,6 +3,8 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
+use rustix::process::{Resource, Rlimit};
+
 use crate::process::{Server, exchange, read_to_close};
 
 #[test]
@@ -21,10 +23,12 @@ fn one_client_too_many_is_told_so() {
 #[test]
 fn ten_thousand_idle_clients_are_held() {
     let server = Server::start(&["--maxclients", "10100"]);
-    let idle: Vec<TcpStream> = (0..8000).map(|_| server.connect()).collect();
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    rustix::process::setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).expect("up to the maximum");
+    let idle: Vec<TcpStream> = (0..10_000).map(|_| server.connect()).collect();
     let mut stream = server.connect();
     exchange(&mut stream, b"SET k v\r\nGET k\r\n", b"+OK\r\n$1\r\nv\r\n");
-    for mut client in idle.iter().step_by(997) {
+    for mut client in idle.iter().step_by(97) {
         exchange(&mut client, b"GET k\r\n", b"$1\r\nv\r\n");
     }
 }
