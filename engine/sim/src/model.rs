@@ -44,6 +44,8 @@ pub struct Rules {
     pub evicts: Evicts,
     /// Any write may be refused with OOM: memory is small.
     pub refuses: bool,
+    /// A reply of many values may be refused: what a client may be owed is limited.
+    pub limits_replies: bool,
 }
 
 impl State {
@@ -286,7 +288,7 @@ fn ttl(state: &State, unit: impl Fn(i64) -> i64, now_ms: u64) -> Expect {
 mod tests {
     use super::*;
 
-    const CALM: Rules = Rules { now_ms: 1_000, evicts: Evicts::Nothing, refuses: false };
+    const CALM: Rules = Rules { now_ms: 1_000, evicts: Evicts::Nothing, refuses: false, limits_replies: false };
 
     fn present(value: &'static str, expires_at_ms: Option<u64>) -> State {
         State::Present { value: Bytes::from_static(value.as_bytes()), expires_at_ms }

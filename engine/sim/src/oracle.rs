@@ -29,6 +29,9 @@ pub type Lane = usize;
 /// States that one key's exploration of one tick may visit: far above what a handful of connections can make.
 const VISITS_MAX: usize = 1 << 16;
 
+/// How the refusal of a reply of many values begins.
+pub const REPLY_TOO_LARGE: &[u8] = b"ERR reply exceeds the client-output-buffer-limit";
+
 /// Everything that is known about the keys.
 #[derive(Debug, Default)]
 pub struct Oracle {
@@ -118,7 +121,7 @@ impl Oracle {
         }
         let mut histories: BTreeMap<Key, BTreeMap<Lane, Steps>> = BTreeMap::new();
         for (index, note) in notes.iter().enumerate() {
-            for (key, step) in self.steps_of(index, note, rules.refuses)? {
+            for (key, step) in self.steps_of(index, note, rules)? {
                 let steps = histories.entry(key).or_default().entry(note.lane).or_default();
                 steps.steps.push(step);
                 if note.reply.is_some() {
@@ -188,7 +191,7 @@ impl Oracle {
     }
 
     /// Splits a command into its touches.
-    fn steps_of(&self, index: usize, note: &Note, refuses: bool) -> Result<Vec<(Key, Step)>, String> {
+    fn steps_of(&self, index: usize, note: &Note, rules: Rules) -> Result<Vec<(Key, Step)>, String> {
         let step = |touch: Touch, reply: Option<Reply>| Step { note: index, touch, reply, counts: false };
         let counted = |touch: Touch| Step { note: index, touch, reply: None, counts: note.reply.is_some() };
         let of_keys = |keys: &[Key], touch: Touch| -> Vec<(Key, Step)> {
@@ -197,7 +200,7 @@ impl Oracle {
                 _ => keys.iter().map(|key| (key.clone(), counted(touch.clone()))).collect(),
             }
         };
-        if let (Command::Mset(_), Some(Reply::Error(text)), false) = (&note.command, &note.reply, refuses) {
+        if let (Command::Mset(_), Some(Reply::Error(text)), false) = (&note.command, &note.reply, rules.refuses) {
             return Err(format!("MSET was refused: {}", trace::shown(text)));
         }
         let wrong = || Err(format!("a wrong kind of reply: {note:?}"));
@@ -210,6 +213,7 @@ impl Oracle {
                     let parts = parts.iter().cloned().map(Some);
                     keys.iter().cloned().zip(parts.map(|part| step(Touch::Get, part))).collect()
                 }
+                Some(Reply::Error(text)) if rules.limits_replies && text.starts_with(REPLY_TOO_LARGE) => Vec::new(),
                 None => Vec::new(),
                 Some(_) => return wrong(),
             },

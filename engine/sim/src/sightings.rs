@@ -7,6 +7,7 @@ use cache::Usage;
 use server::node::Counters;
 
 use crate::command::Command;
+use crate::oracle::REPLY_TOO_LARGE;
 use crate::reply::Reply;
 
 macro_rules! sightings {
@@ -91,6 +92,8 @@ sightings! {
     items_compacted,
     /// Writes that were refused for want of memory.
     writes_refused,
+    /// Replies of many values that were refused because nobody may be owed that much.
+    replies_refused,
     /// Values that were too large to be stored.
     values_too_large,
     /// Commands that took several ticks.
@@ -119,6 +122,7 @@ impl Sightings {
     /// Notes an answer.
     pub fn note(&mut self, command: &Command, reply: &Reply) {
         let Reply::Error(text) = reply else { return };
+        self.replies_refused += u64::from(text.starts_with(REPLY_TOO_LARGE));
         if !text.starts_with(b"OOM ") {
             return;
         }

@@ -227,8 +227,12 @@ impl Simulation {
             );
         }
         self.observe()?;
-        let rules =
-            Rules { now_ms: self.time.now().unix_ms, evicts: self.terms.evicts(), refuses: self.terms.refuses() };
+        let rules = Rules {
+            now_ms: self.time.now().unix_ms,
+            evicts: self.terms.evicts(),
+            refuses: self.terms.refuses(),
+            limits_replies: self.terms.unsent_hard_bytes.is_some(),
+        };
         self.oracle.end_tick(self.summary.ticks, rules)?;
         if let Some(breach) = self.reactor.ring().breach.take() {
             return Err(format!("a breach of the ring's invariants: {breach}"));

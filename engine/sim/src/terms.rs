@@ -63,7 +63,7 @@ impl Terms {
             clients,
             clients_max: if rng.random_bool(0.1) { rng.random_range(1..=clients) } else { 1000 },
             idle: rng.random_bool(0.1).then(|| Duration::from_millis(rng.random_range(200..5_000))),
-            unsent_hard_bytes: rng.random_bool(0.15).then(|| rng.random_range(10_000..1_000_000)),
+            unsent_hard_bytes: rng.random_bool(0.15).then(|| rng.random_range(2_000..200_000)),
             unsent_soft: rng.random_bool(0.1).then(|| (rng.random_range(1_000..100_000), Duration::from_millis(500))),
             unsent_pause_bytes: pick(rng, &[100, 20_000, 1 << 20]),
             large_bytes_max: 200_000,

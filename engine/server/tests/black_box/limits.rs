@@ -24,7 +24,8 @@ fn one_client_too_many_is_told_so() {
 fn ten_thousand_idle_clients_are_held() {
     let server = Server::start(&["--maxclients", "10100"]);
     let limit = rustix::process::getrlimit(Resource::Nofile);
-    rustix::process::setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).expect("up to the maximum");
+    rustix::process::setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })
+        .expect("up to the maximum");
     let idle: Vec<TcpStream> = (0..10_000).map(|_| server.connect()).collect();
     let mut stream = server.connect();
     exchange(&mut stream, b"SET k v\r\nGET k\r\n", b"+OK\r\n$1\r\nv\r\n");
