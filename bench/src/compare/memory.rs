@@ -1,4 +1,6 @@
-//! Memory per item: what resident memory grows by when a fresh server is filled, less the keys and values themselves.
+//! Memory per item: resident memory of a fresh server once it is filled, less the keys and values themselves.
+//!
+//! All of the process counts, what it held before the first item too: some servers set memory aside at the start.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -65,8 +67,7 @@ pub struct MemoryReport {
 impl MemoryReport {
     /// Bytes per item over key and value.
     pub fn overhead(&self) -> f64 {
-        let grown = self.rss_after as f64 - self.rss_before as f64;
-        grown / self.items as f64 - self.key_bytes - self.value_bytes as f64
+        self.rss_after as f64 / self.items as f64 - self.key_bytes - self.value_bytes as f64
     }
 }
 
@@ -111,10 +112,11 @@ pub fn describe(reports: &[MemoryReport]) -> String {
     let of_server = |server: &str| reports.iter().filter(|report| report.server == server).collect::<Vec<_>>();
     let columns = of_server(&first.server);
     let heads = columns.iter().map(|report| format!("{} B", report.value_bytes));
-    let mut table = Table::new(["server".to_owned()].into_iter().chain(heads));
+    let mut table = Table::new(["server".to_owned()].into_iter().chain(heads).chain(["empty MB".to_owned()]));
     for rows in reports.chunk_by(|a, b| a.server == b.server) {
         let cells = rows.iter().map(|report| format!("{:.1}", report.overhead()));
-        table.row([rows[0].server.clone()].into_iter().chain(cells));
+        let empty = format!("{:.1}", rows[0].rss_before as f64 / 1e6);
+        table.row([rows[0].server.clone()].into_iter().chain(cells).chain([empty]));
     }
     let mut out = String::new();
     let _ = write!(
@@ -185,8 +187,9 @@ mod tests {
             rss_before: 1_000_000,
             rss_after: 1_100_000,
         };
-        assert!((report.overhead() - 26.0).abs() < 1e-9);
-        assert!(describe(&[report]).contains("26.0"));
+        assert!((report.overhead() - 1026.0).abs() < 1e-9);
+        let table = describe(&[report]);
+        assert!(table.contains("1026.0") && table.contains("1.0"), "{table}");
     }
 
     #[test]
