@@ -150,6 +150,11 @@ impl Cache {
         self.clients.disconnect(client);
     }
 
+    /// Clients that are connected.
+    pub fn client_count(&self) -> usize {
+        self.clients.len()
+    }
+
     /// The session of a connected client.
     #[inline]
     pub fn session(&self, client: ClientIndex) -> &Session {

@@ -339,6 +339,9 @@ impl Simulation {
         if !node.connections.is_empty() {
             return Err("drained, and connections are left".to_owned());
         }
+        if node.cache.client_count() != 0 {
+            return Err(format!("{} sessions without a connection", node.cache.client_count()));
+        }
         if node.charged_bytes != 0 {
             return Err(format!("{} bytes are charged for connections, of which there are none", node.charged_bytes));
         }

@@ -100,7 +100,7 @@ fn server(cache: &Cache, text: &mut String) -> fmt::Result {
 
 fn clients(cache: &Cache, text: &mut String) -> fmt::Result {
     fields!(text,
-        "connected_clients": cache.clients.len(),
+        "connected_clients": cache.client_count(),
         "cluster_connections": 0,
         "maxclients": cache.facts.clients_max,
         "blocked_clients": 0,
