@@ -352,6 +352,9 @@ impl Cache {
 
     #[cold]
     fn reject(&mut self, fault: Fault, request: Request<'_>, reply: &mut Reply<'_>) -> Outcome {
+        if HTTP_WORDS.iter().any(|word| request.name().eq_ignore_ascii_case(word)) {
+            return Outcome::Close;
+        }
         let refusal = match fault {
             Fault::UnknownCommand => Refusal::new(unknown_command(request)),
             Fault::UnknownSubcommand => Refusal::new(unknown_subcommand(request)),
@@ -380,6 +383,10 @@ fn in_container(container: Command, request: Request<'_>) -> Verdict {
     };
     if command.shape().takes(request.len()) { Verdict::Run(command) } else { Verdict::Refuse(Fault::Arity(command)) }
 }
+
+/// How lines of an HTTP request begin. A web page can make a browser on this host send one, with commands in its body:
+/// the connection is closed without a word, as Redis does.
+const HTTP_WORDS: [&[u8]; 2] = [b"post", b"host:"];
 
 /// Bytes of a name, or of the arguments together, that the error about an unknown command quotes.
 const QUOTED_BYTES_MAX: usize = 128;

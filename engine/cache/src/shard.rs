@@ -70,12 +70,12 @@ impl Shard {
 
     /// Empties a keyspace. Its slots count as changed if it held anything.
     pub fn clear(&mut self, memory: &mut Memory, keyspace: Keyspace) {
-        if self.store.len(keyspace) == 0 {
-            return;
-        }
+        let had_items = self.store.len(keyspace) > 0;
         self.store.clear(memory, keyspace);
-        for sequence in &mut self.sequences {
-            *sequence += 1;
+        if had_items {
+            for sequence in &mut self.sequences {
+                *sequence += 1;
+            }
         }
     }
 

@@ -166,7 +166,7 @@ impl Shards {
         self.note_departures(statistics);
         // Upkeep asks for no room, so there is nothing to refuse.
         let _ = self.make_room(0, statistics);
-        more
+        more || self.memory.is_lowering()
     }
 
     /// The memory that all shards share.
@@ -189,6 +189,20 @@ impl Shards {
         let mut lag = LagHistogram::default();
         self.shards.iter().for_each(|shard| lag.merge(shard.store().lag()));
         lag
+    }
+
+    /// Makes room for items that must all be stored or none: `bytes` of them as `cost_of` counts, `count` of them.
+    pub fn make_room_for_all(&mut self, bytes: u64, count: usize, statistics: &mut Statistics) -> Result<(), NoRoom> {
+        while self.memory.admits_all(bytes, count).is_err() && l1::sweep(&mut self.memory, &mut self.shards) {}
+        self.memory.admits_all(bytes, count)?;
+        // More than a value's largest size is not promised at once; each item pays for itself besides.
+        let at_once = bytes.min(self.memory.value_bytes_max());
+        self.make_room(at_once as usize, statistics)
+    }
+
+    /// What an item costs at most.
+    pub fn cost_of(&self, key_bytes: usize, value_bytes: usize) -> u64 {
+        self.memory.cost_of(key_bytes, value_bytes)
     }
 
     /// Does the share of reclaim that changes of `grown_bytes` owe, or upkeep's if that is 0. Fails if the policy in
@@ -358,6 +372,7 @@ mod tests {
         assert_eq!(fill(&mut rig, 9000), 9000);
         rig.check(&[("CONFIG SET maxmemory 33554432", "+OK")]);
         assert_eq!(fill(&mut rig, 9000), 9000);
+        rig.maintain();
         assert!(rig.cache.usage().charged_bytes <= 33_554_432, "{:?}", rig.cache.usage());
     }
 }

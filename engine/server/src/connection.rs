@@ -70,6 +70,8 @@ pub struct Connection {
     pub peer_ended: bool,
     /// The peer does not read its replies: nothing is parsed or received until it does.
     pub paused: bool,
+    /// Times that it was let go on although it did not read: each allows `PATIENCE` times as much unread.
+    pub patience: u32,
     /// On the list of connections with something to send.
     pub dirty: bool,
     /// On the run list: `backlog` is served in a later tick.
@@ -80,7 +82,7 @@ pub struct Connection {
     pub bytes_left: u32,
     /// Requests of this tick are counted from here: the tick's number.
     pub served_in_tick: u64,
-    /// When a send last moved, in microseconds: a client that reads a long reply is not idle.
+    /// When a send last ended or a pause began, in microseconds: a client that reads a long reply is not idle.
     pub progress_us: u64,
     /// When the unsent replies went over the soft limit.
     pub over_soft_since_us: Option<u64>,
@@ -104,6 +106,8 @@ pub struct Connection {
 pub const COMMANDS_PER_TICK_MAX: u32 = 1024;
 /// Request bytes of one connection that are served in one tick; more waits on the run list.
 pub const BYTES_PER_TICK_MAX: u32 = 64 * 1024;
+/// How much more may be unread after each stall: many clients write a whole pipeline before they read.
+const PATIENCE: usize = 8;
 /// Silence after which a connection's empty buffers are given back.
 const REST_AFTER_US: u64 = 1_000_000;
 
@@ -120,6 +124,7 @@ impl Connection {
             sending_held_bytes: 0,
             peer_ended: false,
             paused: false,
+            patience: 0,
             dirty: false,
             on_run_list: false,
             commands_left: COMMANDS_PER_TICK_MAX,
@@ -164,6 +169,13 @@ impl Connection {
     #[inline]
     pub fn unsent_bytes(&mut self) -> usize {
         self.replies.owed_bytes() + self.replies.job_bytes() + self.sending.unwrap_or(0)
+    }
+
+    /// Unread bytes above which it is paused, given the limit for those that read.
+    #[inline]
+    pub fn pause_bytes(&self, limit: usize, is_crowded: bool) -> usize {
+        let has_patience = self.patience > 0 && !is_crowded;
+        if has_patience { limit.saturating_mul(PATIENCE.saturating_pow(self.patience)) } else { limit }
     }
 
     /// Gives back the buffers of a connection that was silent for a while: ten thousand idle ones must cost little.

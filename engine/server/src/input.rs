@@ -8,6 +8,7 @@
 //!
 //! Absent on purpose: the ring. What to receive next is decided in `lifecycle`, from the state that is left here.
 
+use cache::OUT_OF_MEMORY;
 use protocol::resp::{self, FedState, Parsed, ProtocolError};
 use protocol::{Reply, Request};
 
@@ -146,7 +147,7 @@ fn execute_assembled(node: &mut Node, index: u32) {
     if assembler.was_oversized() {
         let version = node.cache.session(client).version();
         let tail = connection.replies.tail();
-        Reply::new(&mut tail.bytes, &mut tail.splices, version).error(TOO_LARGE);
+        Reply::new(&mut tail.bytes, &mut tail.splices, version).error(OUT_OF_MEMORY);
         node.mark_dirty(index);
     } else {
         let mut args = std::mem::take(&mut node.assembled_args);
@@ -163,9 +164,6 @@ fn execute_assembled(node: &mut Node, index: u32) {
     node.recharge(index);
     node.pause_if_unread(index);
 }
-
-/// Redis's text for what does not fit: the old value stays.
-const TOO_LARGE: &str = "OOM command not allowed when used memory > 'maxmemory'.";
 
 /// Answers broken input with Redis's protocol error; the connection closes once it is sent.
 #[cold]

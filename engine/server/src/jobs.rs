@@ -28,7 +28,11 @@ fn run_front(node: &mut Node, index: u32) {
     let mut encoded = Encoded::default();
     let mut reply = Reply::new(&mut encoded.bytes, &mut encoded.splices, version);
     match node.cache.run_job(job, &mut reply) {
-        JobState::More => node.jobs.push(index),
+        JobState::More => {
+            node.jobs.push(index);
+            node.recharge(index);
+            node.mark_dirty(index);
+        }
         JobState::Done => {
             connection.replies.job_done(encoded);
             node.mark_dirty(index);

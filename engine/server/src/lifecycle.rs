@@ -18,6 +18,9 @@ use crate::node::Node;
 /// another operation, about 2 us, against 16 KiB of memcpy in less than 1 us.
 pub const DIRECT_RECEIVE_MIN: usize = 32 * 1024;
 
+/// A paused client that has read nothing for so long is let go on, as long as all clients together hold little.
+pub const STALL_US: u64 = 500_000;
+
 /// How long a connection whose replies are out waits for its peer to end.
 const LINGER_US: u64 = 500_000;
 /// Connections that linger at the same time: they hold descriptors beyond `maxclients`.
@@ -144,6 +147,7 @@ fn wanted_receive(connection: &Connection) -> Receiving {
 /// Closes a client that does not read, and resumes one that has read enough.
 fn enforce_output_limits<R: Ring>(node: &mut Node, ring: &mut R, index: u32) {
     let (hard, pause) = (node.limits.unsent_hard_bytes, node.limits.unsent_pause_bytes);
+    let is_crowded = node.is_crowded();
     let Some(connection) = node.connections.at(index) else { return };
     if connection.state == State::Closing {
         return;
@@ -154,6 +158,7 @@ fn enforce_output_limits<R: Ring>(node: &mut Node, ring: &mut R, index: u32) {
         begin_close(ring, connection);
         return;
     }
+    let pause = connection.pause_bytes(pause, is_crowded);
     if connection.paused && unsent <= pause / 4 {
         connection.paused = false;
         if !connection.backlog.is_empty() {
@@ -161,6 +166,7 @@ fn enforce_output_limits<R: Ring>(node: &mut Node, ring: &mut R, index: u32) {
         }
     } else if !connection.paused && unsent > pause {
         connection.paused = true;
+        connection.progress_us = node.now.mono_us;
         node.counters.output_pauses += 1;
     }
 }
@@ -175,6 +181,7 @@ pub fn enforce_time_limits<R: Ring>(node: &mut Node, ring: &mut R, index: u32) {
         return;
     }
     node.observe(index);
+    let is_crowded = node.is_crowded();
     let Some(connection) = node.connections.at(index) else { return };
     if idle.is_some_and(|idle| u128::from(now_us - connection.active_us.max(connection.progress_us)) > idle.as_micros())
     {
@@ -183,6 +190,14 @@ pub fn enforce_time_limits<R: Ring>(node: &mut Node, ring: &mut R, index: u32) {
         node.mark_dirty(index);
         return;
     }
+    // It may be writing all of a pipeline before it reads: then waiting for it would be for ever.
+    let is_stalled = connection.paused && now_us - connection.progress_us >= STALL_US;
+    if is_stalled && !is_crowded {
+        connection.patience += 1;
+        node.counters.output_patience += 1;
+        node.mark_dirty(index);
+    }
+    let Some(connection) = node.connections.at(index) else { return };
     if soft.is_none_or(|soft| connection.unsent_bytes() <= soft) {
         connection.over_soft_since_us = None;
         return;

@@ -44,6 +44,9 @@ pub struct ConnectionLimits {
     pub incoming_bytes_max: usize,
 }
 
+/// A request of this length is taken however much other clients are sending.
+const REQUEST_BYTES_MIN: usize = 64 * 1024;
+
 /// What happened since start, for INFO and for tests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
@@ -59,6 +62,8 @@ pub struct Counters {
     pub output_limit_closes: u64,
     /// Times that a client was not served because it did not read its replies.
     pub output_pauses: u64,
+    /// Times that a client was let go on although it had stopped reading.
+    pub output_patience: u64,
     /// Clients closed after the idle timeout.
     pub idle_closes: u64,
     /// Times that the provided buffers ran out.
@@ -138,8 +143,14 @@ impl Node {
             || self.client(index).is_some_and(|client| self.cache.session(client).is_authenticated());
         let base = self.limits.requests;
         let incoming = self.charged_bytes + self.promised_bytes;
-        let large_bytes_max = base.large_bytes_max.min(self.limits.incoming_bytes_max.saturating_sub(incoming));
-        Limits { authenticated, large_bytes_max, ..base }
+        let left = self.limits.incoming_bytes_max.saturating_sub(incoming);
+        let mut limits = Limits { authenticated, large_bytes_max: base.large_bytes_max.min(left), ..base };
+        if left < base.request_bytes_max {
+            // What it holds already is part of `incoming`.
+            let own = self.connections.at(index).map_or(0, |connection| connection.charged_bytes);
+            limits.request_bytes_max = base.request_bytes_max.min((own + left).max(REQUEST_BYTES_MIN));
+        }
+        limits
     }
 
     /// Puts a connection on the list of those with something to send or to close.
@@ -164,13 +175,25 @@ impl Node {
     /// Stops serving a connection whose peer does not read: its unsent replies are over the limit.
     #[inline]
     pub fn pause_if_unread(&mut self, index: u32) {
+        let Some(connection) = self.connections.at(index) else { return };
+        if connection.patience > 0 {
+            self.recharge(index);
+        }
+        let is_crowded = self.is_crowded();
         let limit = self.limits.unsent_pause_bytes;
         let Some(connection) = self.connections.at(index) else { return };
-        if !connection.paused && connection.unsent_bytes() > limit {
+        if !connection.paused && connection.unsent_bytes() > connection.pause_bytes(limit, is_crowded) {
             connection.paused = true;
+            connection.progress_us = self.now.mono_us;
             self.counters.output_pauses += 1;
             self.mark_dirty(index);
         }
+    }
+
+    /// Whether all connections together hold as much as they may.
+    #[inline]
+    pub fn is_crowded(&self) -> bool {
+        self.charged_bytes >= self.limits.incoming_bytes_max
     }
 
     /// The connection waits for the rest of a request: its receive may have to change, its buffers are charged.
@@ -188,7 +211,7 @@ impl Node {
         let held = connection.held_bytes();
         self.charged_bytes = self.charged_bytes - connection.charged_bytes + held;
         connection.charged_bytes = held;
-        let promised = connection.assembler.filling().unwrap_or(0);
+        let promised = connection.assembler.promised();
         self.promised_bytes = self.promised_bytes - connection.promised_bytes + promised;
         connection.promised_bytes = promised;
     }

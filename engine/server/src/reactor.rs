@@ -301,6 +301,10 @@ impl<R: Ring, C: Clock> Reactor<R, C> {
                 connection.sending = None;
                 connection.sending_held_bytes = 0;
                 connection.replies.give_back(out);
+                if !connection.replies.is_ready() {
+                    // It has read all: it reads.
+                    connection.patience = 0;
+                }
                 // A connection that only waits for its next request needs no look.
                 if connection.state != State::Open || connection.paused || connection.replies.is_ready() {
                     self.node.mark_dirty(token.slot);

@@ -11,6 +11,8 @@ use std::collections::{BTreeSet, VecDeque};
 
 use bytes::Bytes;
 
+use server::lifecycle::STALL_US;
+
 use crate::command::Command;
 use crate::network::{Link, LinkId};
 use crate::oracle::{Lane, Oracle, shown_reply};
@@ -30,7 +32,12 @@ pub struct Conversation {
     /// It comes from where nobody is served.
     pub must_be_refused: bool,
     /// Reply bytes that the client's socket had not taken when the last tick ended.
-    pub unsent_bytes: usize,
+    unsent_bytes: usize,
+    /// Since when more than a quarter of what pauses it was unsent.
+    unsent_since_us: Option<u64>,
+    /// That was once so long ago that the server may serve it all the same. When the server forgets that, it cannot be
+    /// seen from outside.
+    may_be_patient: bool,
     /// The cursor of the walk under way.
     pub cursor: u64,
     lane: Lane,
@@ -76,6 +83,8 @@ impl Conversation {
             is_dead: false,
             must_be_refused,
             unsent_bytes: 0,
+            unsent_since_us: None,
+            may_be_patient: false,
             cursor: 0,
             // A link is never used twice, so it serves as the lane.
             lane: link.0,
@@ -89,6 +98,21 @@ impl Conversation {
             walk_from_tick: 0,
             walk_found: BTreeSet::new(),
         }
+    }
+
+    /// Notes how much of its replies the client has been handed by now, and what that left unsent.
+    pub fn note_unsent(&mut self, link: &Link, now_us: u64, pause_bytes: usize) {
+        self.unsent_bytes = link.stream.len() - link.transferred;
+        if self.unsent_bytes <= pause_bytes / 4 {
+            self.unsent_since_us = None;
+        } else {
+            self.may_be_patient |= now_us - *self.unsent_since_us.get_or_insert(now_us) >= STALL_US;
+        }
+    }
+
+    /// Whether the server may not serve it now: it read too little of what it is owed.
+    pub fn must_wait(&self, still_unsent: usize, pause_bytes: usize) -> bool {
+        !self.may_be_patient && self.unsent_bytes > pause_bytes && still_unsent > pause_bytes / 4
     }
 
     /// The client asks.

@@ -80,6 +80,8 @@ sightings! {
     output_limit_closes,
     /// Clients that were paused because they did not read.
     output_pauses,
+    /// Clients that were let go on although they had stopped reading.
+    output_patience,
     /// Clients that were silent for too long.
     idle_closes,
     /// Commands whose connection died with them, executed or not.
@@ -109,6 +111,7 @@ impl Sightings {
         self.protocol_errors += counters.protocol_errors;
         self.output_limit_closes += counters.output_limit_closes;
         self.output_pauses += counters.output_pauses;
+        self.output_patience += counters.output_patience;
         self.idle_closes += counters.idle_closes;
     }
 

@@ -68,7 +68,7 @@ pub(crate) fn command_info(_: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>)
     for arg in call.args_from(2) {
         match by_full_name(arg.bytes()) {
             Some(command) => answer_info(command, reply),
-            None => reply.null_array(),
+            None => reply.null(),
         }
     }
 }

@@ -43,6 +43,11 @@ pub(crate) const KEYS: Spec = Spec {
 /// Keys that one SCAN may visit, whatever its COUNT: other clients wait meanwhile.
 const COUNT_MAX: usize = 10_000;
 
+/// Bytes of keys at which a SCAN leaves the rest to the next one: COUNT is a hint.
+const REPLY_BYTES: usize = 256 * 1024;
+/// Keys between two looks at them.
+const STEP_KEYS: usize = 64;
+
 /// What SCAN was asked for beside the cursor.
 struct Options<'a> {
     pattern: Option<&'a [u8]>,
@@ -59,12 +64,21 @@ pub(crate) fn scan(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> 
     };
     let (mut found, mut found_count, mut splices) = (Vec::new(), 0, Vec::new());
     let mut elements = Reply::new(&mut found, &mut splices, Version::Resp2);
-    let next = cache.shards.scan(call.keyspace, cursor, options.count, cache.now.unix_ms, |key| {
-        if wanted(key) {
-            elements.bulk(key);
-            found_count += 1;
+    let (mut next, mut left, mut found_bytes) = (cursor, options.count, 0);
+    loop {
+        let step = left.min(STEP_KEYS);
+        next = cache.shards.scan(call.keyspace, next, step, cache.now.unix_ms, |key| {
+            if wanted(key) {
+                elements.bulk(key);
+                found_count += 1;
+                found_bytes += key.len();
+            }
+        });
+        left -= step;
+        if next == 0 || left == 0 || found_bytes >= REPLY_BYTES {
+            break;
         }
-    });
+    }
     reply.array(2);
     reply.bulk(itoa::Buffer::new().format(next).as_bytes());
     reply.array(found_count);

@@ -107,9 +107,10 @@ fn check_room(cache: &mut Cache, call: Call<'_>) -> Result<(), Refusal> {
     if call.args_from(2).iter().step_by(2).any(|value| value.bytes().len() > value_bytes_max) {
         return Err(Refusal::NO_ROOM);
     }
-    let bytes: usize = call.args_from(1).iter().map(|arg| arg.bytes().len()).sum();
-    // More than this the store does not promise at once.
-    Ok(cache.shards.make_room(bytes.min(value_bytes_max), &mut cache.statistics)?)
+    let cost = |pair: &[Arg<'_>]| cache.shards.cost_of(pair[0].bytes().len(), pair[1].bytes().len());
+    let pairs = call.args_from(1).chunks_exact(2);
+    let (count, bytes) = (pairs.len(), pairs.map(cost).sum());
+    Ok(cache.shards.make_room_for_all(bytes, count, &mut cache.statistics)?)
 }
 
 pub(crate) fn append(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {

@@ -31,6 +31,19 @@ fn a_broken_request_is_answered_and_closes_only_its_own_connection() {
     }
 }
 
+/// A web page can make a browser on this host send such a request, with commands in its body.
+#[test]
+fn an_http_request_is_not_served() {
+    let server = Server::start(&[]);
+    for request in ["POST / HTTP/1.1\r\nHost: x\r\n\r\nSET k 1\r\n", "GET / HTTP/1.1\r\nhost: x\r\n\r\nSET k 1\r\n"] {
+        let mut stream = server.connect();
+        stream.write_all(request.as_bytes()).unwrap();
+        let got = String::from_utf8_lossy(&read_to_close(&mut stream)).into_owned();
+        assert!(!got.contains("+OK"), "{got}");
+        exchange(&mut server.connect(), b"GET k\r\n", b"$-1\r\n");
+    }
+}
+
 #[test]
 fn replies_survive_what_a_client_sends_behind_its_end() {
     // Closing with unread bytes makes the kernel reset the connection and drop replies that are on their way.

@@ -197,7 +197,105 @@ fn one_reply_over_the_hard_limit_is_refused_before_it_is_built() {
     exchange(&mut stream, b"PING\r\n", b"+PONG\r\n");
 }
 
+/// Many clients write all of a pipeline before they read: what the sockets' buffers do not hold must not be for ever.
+#[test]
+fn a_client_that_writes_everything_before_it_reads_is_served() {
+    const COUNT: usize = 12_000;
+    let server = Server::start(&[]);
+    let mut stream = server.connect();
+    let (key, value) = ("k".repeat(1000), "v".repeat(2000));
+    exchange(&mut stream, format!("SET {key} {value}\r\n").as_bytes(), b"+OK\r\n");
+    stream.write_all(format!("GET {key}\r\n").repeat(COUNT).as_bytes()).unwrap();
+    exchange(&mut stream, b"", format!("$2000\r\n{value}\r\n").repeat(COUNT).as_bytes());
+}
+
+/// Each connection had a bound of its own for small arguments: eight unfinished requests took twice the memory limit.
+#[test]
+fn unfinished_requests_of_all_clients_share_one_bound() {
+    let server = Server::start(&["--maxmemory", "64mb"]);
+    let mut stream = server.connect();
+    exchange(&mut stream, b"SET k v\r\n", b"+OK\r\n");
+    let before = resident_bytes(&server);
+    let argument = format!("$16000\r\n{}\r\n", "a".repeat(16_000));
+    let unfinished: Vec<TcpStream> = (0..8)
+        .map(|_| {
+            let mut client = server.connect();
+            client.write_all(b"PING\r\n*4001\r\n$4\r\nMSET\r\n").unwrap();
+            client.write_all(argument.repeat(900).as_bytes()).unwrap();
+            client
+        })
+        .collect();
+    for mut client in &unfinished {
+        exchange(&mut client, b"", b"+PONG\r\n");
+    }
+    let grown = resident_bytes(&server).saturating_sub(before);
+    assert!(grown < 40 << 20, "grew by {grown} bytes for requests that do not end");
+    exchange(&mut stream, b"GET k\r\nSET other v\r\n", b"$1\r\nv\r\n+OK\r\n");
+}
+
+/// A value that was overwritten while readers still waited for it was counted by nobody.
+#[test]
+fn values_that_only_slow_readers_hold_count() {
+    let server = Server::start(&["--maxmemory", "100mb"]);
+    let mut request = format!("*3\r\n$3\r\nSET\r\n$3\r\nbig\r\n${}\r\n", 12 << 20).into_bytes();
+    request.resize(request.len() + (12 << 20), b'x');
+    request.extend_from_slice(b"\r\n");
+    let mut refused = 0;
+    let mut readers = Vec::new();
+    for _ in 0..30 {
+        let mut reader = server.connect();
+        reader.write_all(&request).unwrap();
+        let mut answer = [0; 1];
+        reader.read_exact(&mut answer).unwrap();
+        refused += usize::from(answer == *b"-");
+        reader.write_all(b"GET big\r\n").unwrap();
+        readers.push(reader);
+    }
+    let resident = resident_bytes(&server);
+    assert!(refused > 10 && resident < 140 << 20, "{refused} refused, {resident} bytes resident");
+    drop(readers);
+    let mut stream = server.connect();
+    // Their end is noticed at the next look at each.
+    loop {
+        stream.write_all(&request).unwrap();
+        let mut answer = [0; 3];
+        stream.read_exact(&mut answer).unwrap();
+        if answer == *b"+OK" {
+            break;
+        }
+        let mut rest = [0; 1];
+        while rest != *b"\n" {
+            stream.read_exact(&mut rest).unwrap();
+        }
+    }
+}
+
+/// A long command's reply was looked at when it was complete.
+#[test]
+fn a_reply_that_grows_over_the_hard_limit_ends_there() {
+    let server = Server::start(&["--client-output-buffer-limit", "normal 1mb 0 0"]);
+    let mut stream = server.connect();
+    for block in 0..400 {
+        let keys: String =
+            (0..1000).map(|i| format!(" a-key-of-forty-bytes-and-some-more:{block:03}{i:04} v")).collect();
+        exchange(&mut stream, format!("MSET{keys}\r\n").as_bytes(), b"+OK\r\n");
+    }
+    let before = peak_bytes(&server);
+    let mut client = server.connect();
+    client.write_all(b"KEYS *\r\n").unwrap();
+    assert_eq!(read_to_close(&mut client), b"");
+    let grown = peak_bytes(&server) - before;
+    assert!(grown < 10 << 20, "grew by {grown} bytes for a reply of 20 MB that nobody gets");
+}
+
 fn resident_bytes(server: &Server) -> u64 {
     let statm = std::fs::read_to_string(format!("/proc/{}/statm", server.pid())).expect("it runs");
     statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).expect("proc(5)") * 4096
+}
+
+/// The most memory that the server ever had.
+fn peak_bytes(server: &Server) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("proc(5)");
+    line.trim().trim_end_matches(" kB").parse::<u64>().expect("proc(5)") * 1024
 }

@@ -21,6 +21,7 @@ impl Simulation {
         let connection_count = node.connections.len() - node.lingering.len();
         let is_full = connection_count.max(self.connection_count) >= self.terms.clients_max;
         self.connection_count = connection_count;
+        let now_us = self.time.us();
         let mut unexplained = Vec::new();
         for client in &mut self.clients {
             let Some(conversation) = &mut client.conversation else { continue };
@@ -37,10 +38,10 @@ impl Simulation {
             // What the server knows to be unsent is this much at least.
             let still_unsent = parsed - link.transferred.min(parsed);
             let pause_bytes = self.terms.unsent_pause_bytes;
-            if replies > 0 && conversation.unsent_bytes > pause_bytes && still_unsent > pause_bytes / 4 {
+            if replies > 0 && conversation.must_wait(still_unsent, pause_bytes) {
                 return Err(format!("link {} was served although it does not read", conversation.link.0));
             }
-            conversation.unsent_bytes = link.stream.len() - link.transferred;
+            conversation.note_unsent(link, now_us, pause_bytes);
             let is_refused = !was_refused && conversation.last_words == Some(LastWords::Refused);
             if is_refused && !is_full && !conversation.must_be_refused {
                 return Err(format!("link {} was refused for no reason", conversation.link.0));

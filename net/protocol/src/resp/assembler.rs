@@ -126,6 +126,15 @@ impl Assembler {
         if let State::Payload(Payload::Large { len }) = self.state { Some(len - self.filling.len()) } else { None }
     }
 
+    /// The bytes of payload that a large argument lacks, lent or not: 0 while none arrives.
+    pub fn promised(&self) -> usize {
+        match self.state {
+            State::Payload(Payload::Large { len }) => len - self.filling.len(),
+            State::Lent { len, filled } => len - filled,
+            _ => 0,
+        }
+    }
+
     /// Lends the large argument's buffer for a direct receive: its spare capacity is what `filling` said, so such a
     /// receive ends where the payload does. Only while `filling` says something.
     pub fn take_filling(&mut self) -> BytesMut {
@@ -266,32 +275,32 @@ impl Assembler {
             return Err(ProtocolError::BulkUnauthenticated);
         }
         self.lacking_args -= 1;
-        let payload = self.place(len, limits)?;
+        let payload = self.place(len, limits);
         self.state = State::Payload(payload);
         self.end_payload_if_whole();
         Ok(())
     }
 
     /// Decides where a payload of `len` bytes goes and makes room for it.
-    fn place(&mut self, len: usize, limits: &Limits) -> Result<Payload, ProtocolError> {
+    fn place(&mut self, len: usize, limits: &Limits) -> Payload {
         let stored = self.parts.stored_bytes().saturating_add(len);
         let fits = stored <= limits.request_bytes_max.min(SMALL_BYTES_MAX);
         if self.oversized {
-            return Ok(Payload::Skipped { lacking: len });
+            return Payload::Skipped { lacking: len };
         }
-        if len < LARGE_BULK_MIN {
-            return if fits { Ok(Payload::Small { lacking: len }) } else { Err(ProtocolError::RequestBytes) };
+        if len < LARGE_BULK_MIN && fits {
+            return Payload::Small { lacking: len };
         }
         let buffer = if fits && len <= limits.large_bytes_max { reserve(len) } else { None };
         match buffer {
             Some(buffer) => {
                 self.filling = buffer;
-                Ok(Payload::Large { len })
+                Payload::Large { len }
             }
             None => {
                 self.oversized = true;
                 self.parts.clear();
-                Ok(Payload::Skipped { lacking: len })
+                Payload::Skipped { lacking: len }
             }
         }
     }
@@ -493,8 +502,11 @@ mod tests {
         assert!(assembler.held_bytes() < 1024);
         assembler.feed(&[b'v'; 1000], &Limits::default()).unwrap();
         assert!((1000..2048).contains(&assembler.held_bytes()));
+        let lacking = 536_870_912 - 1000;
+        assert_eq!((assembler.filling(), assembler.promised()), (Some(lacking), lacking));
         assembler.take_filling();
         assert!((1000..2048).contains(&assembler.held_bytes()));
+        assert_eq!((assembler.filling(), assembler.promised()), (None, lacking));
     }
 
     #[test]
@@ -528,7 +540,11 @@ mod tests {
             &b"$100\r\n".iter().chain(&[b'v'; 100]).chain(b"\r\n").copied().collect::<Vec<_>>().repeat(10),
         ]
         .concat();
-        check_broken(&input, &limits, ProtocolError::RequestBytes);
+        let mut assembler = Assembler::new();
+        assert_eq!(assembler.feed(&input, &limits).map(|fed| fed.state), Ok(FedState::NeedMore));
+        assert!(assembler.was_oversized() && assembler.held_bytes() < 2048, "{}", assembler.held_bytes());
+        let rest = b"$1\r\na\r\n".repeat(990);
+        assert_eq!(assembler.feed(&rest, &limits).map(|fed| fed.state), Ok(FedState::Complete));
     }
 
     #[test]

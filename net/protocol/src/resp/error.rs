@@ -32,8 +32,6 @@ pub enum ProtocolError {
     InlineLength,
     /// An inline command's quotes do not match, or text follows a closing quote.
     InlineQuotes,
-    /// The small arguments of one request exceed `Limits::request_bytes_max`.
-    RequestBytes,
 }
 
 impl fmt::Display for ProtocolError {
@@ -54,7 +52,6 @@ impl fmt::Display for ProtocolError {
             ProtocolError::BulkTrailer => f.write_str("expected CRLF after bulk"),
             ProtocolError::InlineLength => f.write_str("too big inline request"),
             ProtocolError::InlineQuotes => f.write_str("unbalanced quotes in request"),
-            ProtocolError::RequestBytes => f.write_str("too big request"),
         }
     }
 }

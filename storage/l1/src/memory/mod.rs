@@ -4,7 +4,8 @@
 //!
 //! ```text
 //!   limit            what was configured
-//!   effective limit  limit - what resident memory exceeds the accounts by (averaged)
+//!   effective limit  limit - what resident memory exceeds the accounts by (averaged). What is in force follows it:
+//!                    up at once; down, or when others take more, by steps of bounded work
 //!   threshold        90 % of the effective limit, more if little of it is log: below it no live record is evicted
 //!   charged          live records + heap values + index + wheel + ghost + others
 //!   allowed          (effective limit - charged + live records) / segment size: segments that may be in use
@@ -17,6 +18,7 @@
 //! Absent on purpose: a clock and a reading of the process's memory. Both are arguments.
 
 mod account;
+mod orphans;
 mod pool;
 
 pub(crate) use account::Account;
@@ -24,6 +26,7 @@ pub use account::{Statistics, Usage};
 
 use std::io;
 
+use bytes::Bytes;
 use item::INLINE_VALUE_BYTES_MAX;
 
 use crate::eviction::ghost::Ghost;
@@ -32,6 +35,8 @@ use crate::index::SEGMENT_BYTES_MAX;
 use crate::log::{ChainId, Lifetime, Queue};
 use crate::raw::{Arena, Prefault, SegmentMemory};
 use crate::reclaim::Cursors;
+use crate::store::heap::Heap;
+use orphans::Orphans;
 use pool::Pool;
 
 /// Smallest limit for one core, in bytes: the open segments of eight stores and their indexes take a quarter of it.
@@ -61,8 +66,21 @@ const SEGMENT_COUNT_GOAL: u64 = 2048;
 const INLINE_DIVISOR: usize = 32;
 /// A value may take this part of the limit.
 const VALUE_DIVISOR: u64 = 8;
+/// Stores whose tables may have to grow for the items of one command.
+const TABLE_GROWTHS_MAX: u64 = 8;
+/// Most that an item takes of its table: the emptiest ones are a third full.
+const INDEX_BYTES_PER_ITEM: u64 = 24;
+/// A record ends at a multiple of eight bytes.
+const RECORD_PAD_BYTES: usize = 7;
+/// The ghost table is made for items of this size, or for as many as there are.
+const GHOST_ITEM_BYTES: u64 = 128;
 /// Weight of a new reading in the average of what resident memory exceeds the accounts by: 1/8.
 const FEEDBACK_WEIGHT: f64 = 0.125;
+
+/// Segments whose pages are given back at one reading: a millisecond.
+const FEEDBACK_TRIMS: usize = 16;
+/// What is in force comes down by this part of a segment at a time.
+const LOWER_DIVISOR: u64 = 4;
 
 /// A write found no room: answer `-OOM`. What was stored before is intact.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -109,6 +127,9 @@ pub struct Memory {
     pool: Pool,
     pub(crate) account: Account,
     limit_bytes: u64,
+    /// What the stores may use as it is in force: the effective limit less what others hold, or still more.
+    ceiling_bytes: u64,
+    orphans: Orphans,
     /// Averaged excess of resident memory over the accounts; may be negative.
     excess_bytes: f64,
     policy: Policy,
@@ -138,6 +159,8 @@ impl Memory {
             pool: Pool::new(arena),
             account: Account::default(),
             limit_bytes: options.limit_bytes,
+            ceiling_bytes: options.limit_bytes,
+            orphans: Orphans::default(),
             excess_bytes: 0.0,
             policy: options.policy,
             promotion_threshold: options.promotion_threshold.clamp(1, 3),
@@ -155,9 +178,11 @@ impl Memory {
         self.pool.prefault(self.limit_bytes / 16 * 15)
     }
 
-    /// Sets the limit. What exceeds a lower one is evicted by the following calls of `make_room`, a part in each.
+    /// Sets the limit. What exceeds a lower one is evicted by the following calls of `make_room` with 0 bytes, a part
+    /// in each.
     pub fn set_limit(&mut self, bytes: u64) {
         self.limit_bytes = bytes;
+        self.raise_ceiling();
     }
 
     /// The limit that was set.
@@ -181,14 +206,32 @@ impl Memory {
     /// Sets what others hold that the limit covers (connection buffers, values on their way in): an absolute figure.
     #[inline]
     pub fn charge(&mut self, other_bytes: u64) {
-        self.account.other_bytes = other_bytes;
+        self.account.other_bytes = other_bytes + self.orphans.bytes();
+        self.raise_ceiling();
+    }
+
+    /// Takes a heap value that its store has let go. While replies still send it, it counts as what others hold.
+    pub(crate) fn orphan(&mut self, value: Bytes) {
+        self.account.other_bytes += self.orphans.add(value);
+    }
+
+    /// Lets go of values that nobody sends any more, a bounded number.
+    pub(crate) fn sweep_orphans(&mut self) {
+        self.account.other_bytes -= self.orphans.sweep();
+        self.raise_ceiling();
     }
 
     /// Takes in a reading of the process's resident memory, of which this core's share is given. Call it every 100 ms.
     pub fn feedback(&mut self, rss_bytes: u64) {
         let excess = rss_bytes as f64 - self.accounted_bytes() as f64;
         self.excess_bytes += (excess - self.excess_bytes) * FEEDBACK_WEIGHT;
-        self.trim(usize::MAX);
+        self.raise_ceiling();
+        self.trim(FEEDBACK_TRIMS);
+    }
+
+    /// Whether what is in force has still to come down to the limit: `make_room` with 0 bytes has more to do.
+    pub fn is_lowering(&self) -> bool {
+        self.ceiling_bytes > self.wanted_ceiling()
     }
 
     /// Everything this core accounts for, free segments that still have pages included: compare it with resident
@@ -212,7 +255,7 @@ impl Memory {
             main_bytes: self.balance(Scope::All).main_bytes,
             charged_bytes: self.account.charged(),
             limit_bytes: self.limit_bytes,
-            effective_limit_bytes: self.effective_limit(),
+            effective_limit_bytes: self.wanted_ceiling() + self.account.other_bytes,
             threshold_bytes: self.threshold(),
             segment_bytes: self.segment_bytes() as u64,
             segments_used: self.pool.used(),
@@ -240,11 +283,47 @@ impl Memory {
         self.limit_bytes / VALUE_DIVISOR
     }
 
-    /// The limit less the averaged excess of resident memory, at least half of it: a wrong reading must not empty us.
+    /// The limit in force.
     #[inline]
-    pub(crate) fn effective_limit(&self) -> u64 {
+    fn effective_limit(&self) -> u64 {
+        self.ceiling_bytes + self.account.other_bytes
+    }
+
+    /// The limit less the averaged excess of resident memory, at least half of it: a wrong reading must not empty us.
+    /// And less what others hold.
+    fn wanted_ceiling(&self) -> u64 {
         let excess = self.excess_bytes.max(0.0) as u64;
-        self.limit_bytes - excess.min(self.limit_bytes / 2)
+        (self.limit_bytes - excess.min(self.limit_bytes / 2)).saturating_sub(self.account.other_bytes)
+    }
+
+    fn raise_ceiling(&mut self) {
+        self.ceiling_bytes = self.ceiling_bytes.max(self.wanted_ceiling());
+    }
+
+    /// Comes down to the limit as far as that costs nothing, and a step more; false if it is reached before.
+    pub(crate) fn lower_ceiling(&mut self) -> bool {
+        let wanted = self.wanted_ceiling();
+        let step_min = self.segment_bytes() as u64 / LOWER_DIVISOR;
+        let mut step = step_min;
+        while self.ceiling_bytes > wanted {
+            let before = self.ceiling_bytes;
+            self.ceiling_bytes = before.saturating_sub(step).max(wanted);
+            if self.is_roomy(0) {
+                step *= 2;
+            } else if step > step_min {
+                self.ceiling_bytes = before;
+                step = step_min;
+            } else {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Records that reclaim has moved or removed since the start.
+    pub(crate) fn reclaimed_items(&self) -> u64 {
+        let Statistics { evicted_items, compacted_items, kept_items, .. } = self.account.statistics;
+        evicted_items + compacted_items + kept_items
     }
 
     /// Up to here no live record is evicted: never less than 90 % of the effective limit.
@@ -362,6 +441,24 @@ impl Memory {
         if candidates.small_bytes + candidates.main_bytes > 0 { Ok(()) } else { Err(NoRoom) }
     }
 
+    /// Whether items of `bytes` together, `count` of them, may be stored one after the other without a refusal.
+    pub fn admits_all(&self, bytes: u64, count: usize) -> Result<(), NoRoom> {
+        // Tables grow by whole segments.
+        let tables = if count > 1 { (count as u64).min(TABLE_GROWTHS_MAX) * self.segment_bytes() as u64 } else { 0 };
+        let after = self.account.charged() + bytes + tables;
+        let candidates = self.balance(self.policy.scope());
+        let evictable = candidates.small_bytes + candidates.main_bytes;
+        if after <= self.threshold() + evictable { Ok(()) } else { Err(NoRoom) }
+    }
+
+    /// What an item costs at most, in bytes: its record or its heap value, and its place in the index.
+    pub fn cost_of(&self, key_bytes: usize, value_bytes: usize) -> u64 {
+        let record = item::PREFIX_BYTES_MAX + RECORD_PAD_BYTES + key_bytes;
+        let value =
+            if value_bytes <= self.inline_value_bytes_max() { value_bytes } else { Heap::charge_of(value_bytes) };
+        (record + value) as u64 + INDEX_BYTES_PER_ITEM
+    }
+
     #[inline]
     pub(crate) fn add_live(&mut self, chain: ChainId, bytes: usize) {
         self.account.chain_bytes[chain.index()] += bytes as u64;
@@ -421,7 +518,9 @@ impl Memory {
         let Some(hash) = ghost_hash else { return };
         // Nine tenths of what the cache may hold, as the paper has it.
         let size = self.balance(Scope::All).share_bytes / 10 * 9;
-        let ghost = self.ghost.get_or_insert_with(|| Ghost::new(item_count as usize, size));
+        // Later items may be far smaller than those of now.
+        let entries = item_count.max(size / GHOST_ITEM_BYTES) as usize;
+        let ghost = self.ghost.get_or_insert_with(|| Ghost::new(entries, size));
         ghost.set_size(size);
         ghost.insert(hash, bytes);
         self.account.ghost_bytes = ghost.bytes() as u64;
@@ -465,21 +564,28 @@ mod tests {
     }
 
     #[test]
+    fn the_ghost_table_is_made_for_more_items_than_the_first_ones() {
+        let mut memory = Memory::new(MemoryOptions::default()).unwrap();
+        memory.note_eviction(Some(1), 4 << 20, 200);
+        assert!(memory.usage().ghost_bytes > 100_000, "{:?}", memory.usage());
+    }
+
+    #[test]
     fn excess_of_resident_memory_lowers_the_effective_limit_and_recovers() {
         let options = MemoryOptions { limit_bytes: 100 << 20, address_bytes: 100 << 20, ..MemoryOptions::default() };
         let mut memory = Memory::new(options).unwrap();
         for _ in 0..100 {
             memory.feedback(10 << 20);
         }
-        let lowered = memory.effective_limit();
+        let lowered = memory.usage().effective_limit_bytes;
         assert!((89 << 20..91 << 20).contains(&lowered), "{lowered}");
         for _ in 0..100 {
             memory.feedback(0);
         }
-        assert!(memory.effective_limit() > 99 << 20);
+        assert!(memory.usage().effective_limit_bytes > 99 << 20);
         for _ in 0..1000 {
             memory.feedback(u64::MAX);
         }
-        assert_eq!(memory.effective_limit(), 50 << 20);
+        assert_eq!(memory.usage().effective_limit_bytes, 50 << 20);
     }
 }

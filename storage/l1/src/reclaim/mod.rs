@@ -32,6 +32,8 @@ const EVICT_STEPS: usize = 128;
 const EVICT_BYTES_PER_STEP: usize = 32;
 /// Index entries swept of what was cleared, in one step.
 const SWEEP_ENTRIES: usize = 64;
+/// Records that upkeep moves or removes before it leaves the rest of the way down to the limit to its next call.
+const UPKEEP_ITEMS: u64 = 512;
 /// Bytes that a call without bytes of its own (upkeep) compacts.
 const UPKEEP_BYTES: usize = 4096;
 
@@ -78,7 +80,8 @@ pub fn make_room<S: AsMut<Store>>(
     bytes: usize,
     mut departed: impl FnMut(usize, Departure<'_>),
 ) -> Result<(), NoRoom> {
-    if memory.is_roomy(bytes as u64) {
+    let is_following = bytes == 0 && memory.is_lowering();
+    if memory.is_roomy(bytes as u64) && !is_following {
         return Ok(());
     }
     make_room_now(memory, stores, bytes, &mut departed)
@@ -94,6 +97,27 @@ fn make_room_now<S: AsMut<Store>>(
     if bytes as u64 > memory.value_bytes_max() + item::RECORD_BYTES_MAX as u64 {
         return Err(NoRoom);
     }
+    let before = memory.reclaimed_items();
+    reclaim(memory, stores, bytes, departed);
+    while bytes == 0 && memory.reclaimed_items() - before < UPKEEP_ITEMS && memory.lower_ceiling() {
+        reclaim(memory, stores, bytes, departed);
+    }
+    memory.trim(1 + bytes / memory.segment_bytes());
+    if bytes > 0 {
+        // What was cleared is nobody's: no write is refused for it.
+        while memory.admit(bytes as u64).is_err() && sweep(memory, stores) {}
+        return memory.admit(bytes as u64);
+    }
+    Ok(())
+}
+
+/// One round of eviction and compaction.
+fn reclaim<S: AsMut<Store>>(
+    memory: &mut Memory,
+    stores: &mut [S],
+    bytes: usize,
+    departed: &mut dyn FnMut(usize, Departure<'_>),
+) {
     let mut steps = EVICT_STEPS + bytes / EVICT_BYTES_PER_STEP;
     let mut can_evict = true;
     while can_evict && steps > 0 && memory.is_over_threshold(bytes as u64) {
@@ -106,13 +130,6 @@ fn make_room_now<S: AsMut<Store>>(
     if memory.is_out_of_segments(bytes as u64) {
         catch_up(memory, stores, bytes, departed);
     }
-    memory.trim(1 + bytes / memory.segment_bytes());
-    if bytes > 0 {
-        // What was cleared is nobody's: no write is refused for it.
-        while memory.admit(bytes as u64).is_err() && sweep(memory, stores) {}
-        return memory.admit(bytes as u64);
-    }
-    Ok(())
 }
 
 /// Reclaims until a write of `bytes` finds a segment, or nothing more can be won.

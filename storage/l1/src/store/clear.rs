@@ -50,6 +50,10 @@ impl Store {
             let retired = RetiredIndex { slots: old.slots, next: 0, serial, bytes: old.bytes };
             self.retired.push(Retired::Index(retired));
             self.log.seal_all(memory);
+        } else if let Some(index) = self.keyspaces.get_mut(number) {
+            // Items came and went one by one: the tables are empty, their slots are left.
+            memory.account.index_bytes -= std::mem::take(&mut index.bytes) as u64;
+            index.slots = Box::default();
         }
         if self.is_empty() && self.log.number_bound() > 0 {
             self.release_everything(memory);
@@ -103,7 +107,7 @@ impl Store {
     fn sweep_rest(&mut self, memory: &mut Memory, mut heap: Heap, mut wheel: Box<Wheel>, entries_max: usize) {
         let before = wheel.bytes() as u64;
         let frees = entries_max * FREES_PER_STEP;
-        let has_heap = heap.drop_pages(frees.div_ceil(PAGE_VALUES));
+        let has_heap = heap.drop_pages(frees.div_ceil(PAGE_VALUES), |value| memory.orphan(value));
         let has_wheel = wheel.dismantle(frees);
         if has_heap || has_wheel {
             memory.account.wheel_bytes = memory.account.wheel_bytes + wheel.bytes() as u64 - before;

@@ -15,8 +15,13 @@ use crate::wheel::{Alarm, Spot, Wheel};
 /// Alarms beyond twice the volatile items before a purge pays: eight kilobytes.
 const PURGE_SLACK: usize = 1024;
 
-/// Alarms looked at in one step of a purge.
+/// Alarms looked at in one step of a purge, and for each alarm that was set since the last one: a round must end
+/// although alarms come in meanwhile.
 const PURGE_STEP: usize = 64;
+const PURGES_PER_ALARM: usize = 4;
+
+/// Alarms that upkeep answers for each that was set: one rings once, after it has moved down four levels at most.
+const ANSWERS_PER_ALARM: usize = 8;
 
 /// The volatile item with the nearest deadline of those that an alarm names.
 struct Named {
@@ -36,7 +41,10 @@ impl Store {
         mut departed: impl FnMut(Departure<'_>),
     ) -> bool {
         memory.set_now(now_ms);
-        let mut left = budget.entries.max(1);
+        memory.sweep_orphans();
+        // What writes have set, upkeep has to keep pace with, whatever its budget.
+        let armed = std::mem::take(&mut self.armed);
+        let mut left = budget.entries.max(1) + ANSWERS_PER_ALARM * armed;
         while left > 0
             && let Some(alarm) = self.change_wheel(memory, |wheel, _| wheel.ring(now_ms))
         {
@@ -49,8 +57,8 @@ impl Store {
             left -= 1;
             self.answer(memory, alarm, now_ms, &mut departed);
         }
-        let is_purging = self.purge_step(memory, left.min(PURGE_STEP));
-        let is_sweeping = self.sweep(memory, left.max(1));
+        let is_purging = self.purge_step(memory, PURGE_STEP + PURGES_PER_ALARM * armed);
+        let is_sweeping = self.sweep(memory, left.clamp(1, budget.entries.max(1)));
         memory.trim(1);
         is_purging || is_sweeping || self.wheel.is_behind(now_ms) || self.wheel.has_cascade()
     }

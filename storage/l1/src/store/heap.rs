@@ -57,9 +57,11 @@ impl Heap {
         self.pages.len() * PAGE_VALUES - self.vacant.len()
     }
 
-    /// Frees up to `count_max` pages with their values; true while there are more.
-    pub(crate) fn drop_pages(&mut self, count_max: usize) -> bool {
-        self.pages.truncate(self.pages.len().saturating_sub(count_max));
+    /// Frees up to `count_max` pages and hands out their values; true while there are more.
+    pub(crate) fn drop_pages(&mut self, count_max: usize, mut each: impl FnMut(Bytes)) -> bool {
+        for page in self.pages.drain(self.pages.len().saturating_sub(count_max)..) {
+            page.into_iter().flatten().for_each(&mut each);
+        }
         !self.pages.is_empty()
     }
 

@@ -173,6 +173,8 @@ pub struct Store {
     /// By keyspace number; as long as the highest one used.
     keyspaces: Vec<KeyspaceIndex>,
     pub(crate) wheel: Wheel,
+    /// Alarms that writes have set since the last upkeep.
+    armed: usize,
     /// Wheel length at which a purge begins.
     purge_at: usize,
     retired: Vec<Retired>,
@@ -197,6 +199,7 @@ impl Store {
             lines: Lines::default(),
             keyspaces: Vec::new(),
             wheel: Wheel::default(),
+            armed: 0,
             purge_at: 0,
             retired: Vec::new(),
             lag: LagHistogram::default(),

@@ -5,7 +5,7 @@
 //! - An overwrite keeps the item's queue and counts as a use.
 
 use bytes::Bytes;
-use item::{Draft, KEY_BYTES_MAX, Key, Kind, Record};
+use item::{Draft, KEY_BYTES_MAX, Key, Kind, RECORD_BYTES_MAX, Record};
 
 use super::heap::Heap;
 use super::{Put, Store, Value};
@@ -14,6 +14,9 @@ use crate::index::{Entry, KeyspaceIndex, Position};
 use crate::log::{ChainId, Lifetime, Location, Queue, Stream};
 use crate::memory::{Memory, NoRoom, Purpose};
 use crate::wheel::Alarm;
+
+/// What a deadline adds to a record.
+const DEADLINE_BYTES: usize = 8;
 
 /// Bytes of a stub's value: the number of the heap value.
 const STUB_BYTES: usize = 4;
@@ -35,7 +38,9 @@ impl Store {
             cas: None,
             version: None,
         };
-        let is_inline = put.value.len() <= memory.inline_value_bytes_max() && draft.span().is_some();
+        // With room for a deadline that may be added later.
+        let fits = draft.bytes() + DEADLINE_BYTES <= RECORD_BYTES_MAX;
+        let is_inline = put.value.len() <= memory.inline_value_bytes_max() && fits;
         if is_inline {
             self.put_inline(memory, &draft)
         } else {
@@ -132,7 +137,7 @@ impl Store {
             memory.admit(charge.saturating_sub(old_charge) as u64)?;
             self.remove_heap(memory, chain, old_charge);
             self.add_heap(memory, chain, charge);
-            self.heap.replace(number, value);
+            memory.orphan(self.heap.replace(number, value));
             let tail = self.log.tail_mut(entry.location()).expect("the index names records");
             Draft { value: &number.to_le_bytes(), ..stub }.encode(tail).expect("equal spans fit");
             self.replace_entry(key, position, entry.used());
@@ -202,7 +207,9 @@ impl Store {
         let old_chain = self.log.chain_of(entry.location());
         let chain = ChainId { lifetime: Lifetime::of(expires_at_ms), ..old_chain };
         let heap_charge = self.heap_charge(entry.location());
-        let location = self.log.append(memory, chain, Stream::Head, span, Purpose::Insert).ok_or(NoRoom)?;
+        // Without the deadline the record is shorter: that is not refused.
+        let purpose = if expires_at_ms.is_none() { Purpose::Copy } else { Purpose::Insert };
+        let location = self.log.append(memory, chain, Stream::Head, span, purpose).ok_or(NoRoom)?;
         let tail = self.log.tail_mut(location).expect("append made room");
         tail[..span.bytes()].copy_from_slice(&copy[..span.bytes()]);
         // The heap value goes over to the new stub.
@@ -243,7 +250,7 @@ impl Store {
             let chain = self.log.chain_of(location);
             let charge = self.heap_charge(location);
             self.remove_heap(memory, chain, charge);
-            self.heap.remove(number);
+            memory.orphan(self.heap.remove(number));
         }
         self.log.kill(memory, location);
     }
@@ -281,6 +288,7 @@ impl Store {
             return;
         }
         let alarm = Alarm::new(key.keyspace.0, key.place.slot, key.place.hash_high());
+        self.armed += 1;
         self.set_alarm(memory, alarm, deadline);
     }
 

@@ -130,6 +130,10 @@ impl Wheel {
             self.current = self.current.max(now);
             return None;
         }
+        if now + (NEAR_LISTS as u64) < self.current {
+            // The clock was set back. Lists are met early now, which only sets their alarms again.
+            self.current = now;
+        }
         while self.current <= now {
             if let Some(alarm) = self.pop(Spot::Near(self.current as usize % NEAR_LISTS)) {
                 return Some(alarm);

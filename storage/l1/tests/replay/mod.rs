@@ -79,7 +79,7 @@ impl Replay {
         }
         let (value, cost) = match self.mode {
             Mode::Objects { record_bytes } => (Value::Inline(&[]), record_bytes as u64),
-            Mode::Bytes => (Value::Large(Bytes::from_static(&ZEROES[..size])), size as u64),
+            Mode::Bytes => (Value::Large(Bytes::copy_from_slice(&ZEROES[..size])), size as u64),
         };
         self.make_room(cost);
         let put = Put { value, expires_at_ms: None, flags: 0 };
@@ -126,10 +126,18 @@ impl Replay {
         if target == usage.threshold_bytes {
             return;
         }
-        self.memory.set_limit(target + target / 9);
+        self.set_limit_at_once(target + target / 9);
         for _ in 0..4 {
             let threshold = self.memory.usage().threshold_bytes;
-            self.memory.set_limit((self.memory.limit() + target).saturating_sub(threshold).max(target));
+            self.set_limit_at_once((self.memory.limit() + target).saturating_sub(threshold).max(target));
+        }
+    }
+
+    /// Sets a limit that holds all there is, and goes all the way down to it.
+    fn set_limit_at_once(&mut self, bytes: u64) {
+        self.memory.set_limit(bytes);
+        while self.memory.is_lowering() {
+            self.make_room(0);
         }
     }
 }
