@@ -32,8 +32,10 @@ const EVICT_STEPS: usize = 128;
 const EVICT_BYTES_PER_STEP: usize = 32;
 /// Index entries swept of what was cleared, in one step.
 const SWEEP_ENTRIES: usize = 64;
-/// Records that upkeep moves or removes before it leaves the rest of the way down to the limit to its next call.
+/// Records that upkeep moves or removes, and steps that it takes, before it leaves the rest of the way down to the
+/// limit to its next call.
 const UPKEEP_ITEMS: u64 = 512;
+const UPKEEP_STEPS: usize = 64;
 /// Bytes that a call without bytes of its own (upkeep) compacts.
 const UPKEEP_BYTES: usize = 4096;
 
@@ -99,7 +101,9 @@ fn make_room_now<S: AsMut<Store>>(
     }
     let before = memory.reclaimed_items();
     reclaim(memory, stores, bytes, departed);
-    while bytes == 0 && memory.reclaimed_items() - before < UPKEEP_ITEMS && memory.lower_ceiling() {
+    let mut steps = if bytes == 0 { UPKEEP_STEPS } else { 0 };
+    while steps > 0 && memory.reclaimed_items() - before < UPKEEP_ITEMS && memory.lower_ceiling() {
+        steps -= 1;
         reclaim(memory, stores, bytes, departed);
     }
     memory.trim(1 + bytes / memory.segment_bytes());
