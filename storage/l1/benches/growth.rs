@@ -1,13 +1,17 @@
 //! Growth: inserts from 0 to 20 million keys into one core and reports latency, the largest number of index entries
 //! that one insert moved, and bytes per item.
 //!
-//! `cargo bench -p pinion-l1 --bench growth [-- ITEMS]`
+//! Another thread gets pages from the kernel ahead of the inserts, as the server's control thread does; with the word
+//! `alone` nobody does, and the figures contain the kernel's zeroing of huge pages.
+//!
+//! `cargo bench -p pinion-l1 --bench growth [-- ITEMS] [alone]`
 #![allow(missing_docs, clippy::disallowed_methods, reason = "a bench reads the clock")]
 
 #[allow(dead_code, reason = "each bench uses a part")]
 mod core;
 
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use self::core::{Core, KEY_BYTES, VALUE_BYTES, key, key_bytes, place_of, resident_bytes};
 use hdrhistogram::Histogram;
@@ -17,7 +21,28 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() {
     let items = std::env::args().filter_map(|arg| arg.parse::<u64>().ok()).next().unwrap_or(20_000_000);
-    let mut core = Core::new(items * 180 + (256 << 20));
+    let is_alone = std::env::args().any(|arg| arg == "alone");
+    let core = Core::new(items * 180 + (256 << 20));
+    let prefault = core.memory.prefault().filter(|_| !is_alone);
+    let is_done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        if let Some(mut prefault) = prefault {
+            prefault.step();
+            let is_done = &is_done;
+            scope.spawn(move || {
+                while !is_done.load(Ordering::Relaxed) {
+                    if !prefault.step() {
+                        std::thread::sleep(Duration::from_micros(100));
+                    }
+                }
+            });
+        }
+        grow(core, items);
+        is_done.store(true, Ordering::Relaxed);
+    });
+}
+
+fn grow(mut core: Core, items: u64) {
     let value = [b'v'; VALUE_BYTES];
     let mut latency = Histogram::<u64>::new_with_bounds(1, 10_000_000_000, 3).expect("the bounds are valid");
     let resident_before = resident_bytes();
