@@ -32,7 +32,7 @@ fn main() {
             scope.spawn(move || {
                 while !is_done.load(Ordering::Relaxed) {
                     if !prefault.step() {
-                        std::thread::sleep(Duration::from_micros(100));
+                        std::thread::park_timeout(Duration::from_micros(100));
                     }
                 }
             });
