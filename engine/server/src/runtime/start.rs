@@ -54,7 +54,7 @@ pub fn listen(settings: &Settings) -> Result<Listening, String> {
     Ok(Listening { listeners, unix })
 }
 
-/// Arguments of one request, as Redis.
+/// Arguments of one request, as Redis before 7.
 const ARGS_MAX: usize = 1024 * 1024;
 /// An inline request, as Redis.
 const INLINE_BYTES_MAX: usize = 64 * 1024;
