@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::ops::Range;
 use std::process::ExitCode;
 
@@ -35,9 +35,10 @@ fn main() -> ExitCode {
     let args = Args::parse();
     trace::install_panic_hook();
     let seeds = args.seed.map_or(args.seeds, |seed| seed..seed + 1);
-    let (mut total, mut failed) = (Summary::default(), Vec::new());
+    let (mut total, mut failed, mut seed_count) = (Summary::default(), Vec::new(), 0);
     for seed in seeds.clone() {
         progress(seed, &seeds, &total);
+        seed_count += 1;
         match simulation::run(seed, args.steps, args.verbose) {
             Ok(summary) => total += summary,
             Err(violation) => {
@@ -50,8 +51,8 @@ fn main() -> ExitCode {
         }
     }
     println!(
-        "\r{} seeds, {} ticks, {} connections, {} commands, {} MiB of replies; digest {:016x}",
-        seeds.end - seeds.start,
+        "{}{seed_count} seeds, {} ticks, {} connections, {} commands, {} MiB of replies; digest {:016x}",
+        if std::io::stdout().is_terminal() { "\r" } else { "" },
         total.ticks,
         total.connections,
         total.commands,
@@ -70,9 +71,16 @@ fn main() -> ExitCode {
 }
 
 fn progress(seed: u64, seeds: &Range<u64>, total: &Summary) {
-    print!("\rseed {seed} of {}..{}, {} commands ", seeds.start, seeds.end, total.commands);
+    let mut out = std::io::stdout();
+    let is_terminal = out.is_terminal();
+    let tenth = ((seeds.end - seeds.start) / 10).max(1);
+    if !is_terminal && !(seed - seeds.start).is_multiple_of(tenth) {
+        return;
+    }
+    let (start, end) = if is_terminal { ("\r", " ") } else { ("", "\n") };
     // A closed pipe is no reason to stop.
-    let _ = std::io::stdout().flush();
+    let _ = write!(out, "{start}seed {seed} of {}..{}, {} commands{end}", seeds.start, seeds.end, total.commands);
+    let _ = out.flush();
 }
 
 fn parse_seeds(text: &str) -> Result<Range<u64>, String> {
