@@ -111,6 +111,19 @@ fn the_longest_records_have_room_for_a_deadline() {
     }
 }
 
+/// A record gets shorter, but where it is copied to there was no room.
+#[test]
+fn persist_is_never_refused() {
+    let mut rig = small("noeviction");
+    let value = "v".repeat(64);
+    let count = (0..).take_while(|i| rig.run(&format!("SET k{i} {value}")) == "+OK").count();
+    let volatile: Vec<usize> = (0..count).filter(|i| rig.run(&format!("EXPIRE k{i} 1000")) == ":1").collect();
+    assert!(volatile.len() < count, "no deadline fits any more");
+    for i in volatile {
+        assert_eq!(rig.run(&format!("PERSIST k{i}")), ":1", "{i} of {count}");
+    }
+}
+
 #[test]
 fn flushing_databases_that_are_empty_already_frees_their_slots() {
     let mut rig = small("noeviction");

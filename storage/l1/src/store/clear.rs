@@ -41,19 +41,15 @@ pub(super) struct RetiredIndex {
 }
 
 impl Store {
-    /// Removes all items of a keyspace. They are gone at once; their memory comes back with `maintain` and `make_room`.
+    /// Removes all items of a keyspace, and the slots that items which came and went have left. They are gone at once; their memory comes back with `maintain` and `make_room`.
     pub fn clear(&mut self, memory: &mut Memory, keyspace: Keyspace) {
         let number = usize::from(keyspace.0);
-        if let Some(index) = self.keyspaces.get_mut(number).filter(|index| index.len > 0) {
+        if let Some(index) = self.keyspaces.get_mut(number).filter(|index| !index.slots.is_empty()) {
             let serial = memory.last_serial();
             let old = std::mem::replace(index, KeyspaceIndex { cleared_serial: serial, ..KeyspaceIndex::default() });
             let retired = RetiredIndex { slots: old.slots, next: 0, serial, bytes: old.bytes };
             self.retired.push(Retired::Index(retired));
             self.log.seal_all(memory);
-        } else if let Some(index) = self.keyspaces.get_mut(number) {
-            // Items came and went one by one: the tables are empty, their slots are left.
-            memory.account.index_bytes -= std::mem::take(&mut index.bytes) as u64;
-            index.slots = Box::default();
         }
         if self.is_empty() && self.log.number_bound() > 0 {
             self.release_everything(memory);
