@@ -86,8 +86,8 @@ table::settings! {
         proto_max_bulk_len: u64 = "512mb" in Memory { range: MIB..=GIB, zero: false }, AnyTime;
 
         /// Bounds on unsent replies, as "normal HARD SOFT SECONDS": above SOFT bytes we stop reading from the client,
-        /// until it reads or has stalled for about a second; above HARD bytes, or after SECONDS above SOFT, it is closed.
-        /// 0 switches a bound off.
+        /// until it reads or has stalled for about a second; above HARD bytes, or after SECONDS above SOFT, it is
+        /// closed. 0 switches a bound off.
         client_output_buffer_limit: OutputLimits = "normal 1gb 1mb 0" in OutputLimitClasses, AnyTime;
     }
 

@@ -41,7 +41,8 @@ pub(super) struct RetiredIndex {
 }
 
 impl Store {
-    /// Removes all items of a keyspace, and the slots that items which came and went have left. They are gone at once; their memory comes back with `maintain` and `make_room`.
+    /// Removes all items of a keyspace, and the slots that items which came and went have left. They are gone at once;
+    /// their memory comes back with `maintain` and `make_room`.
     pub fn clear(&mut self, memory: &mut Memory, keyspace: Keyspace) {
         let number = usize::from(keyspace.0);
         if let Some(index) = self.keyspaces.get_mut(number).filter(|index| !index.slots.is_empty()) {
