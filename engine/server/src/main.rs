@@ -9,7 +9,7 @@ use std::process::ExitCode;
 static HEAP: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    match server::runtime::uring::main() {
+    match server::runtime::process::main() {
         Ok(()) => ExitCode::SUCCESS,
         Err(line) => {
             eprintln!("pinion: {line}");

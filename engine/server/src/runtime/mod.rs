@@ -1,6 +1,8 @@
 //! Runtimes: what puts a real ring, a real clock and signals around the reactor.
 
 pub mod control;
+pub mod core;
 pub mod listen;
+pub mod process;
 pub mod start;
 pub mod uring;

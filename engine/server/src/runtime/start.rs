@@ -6,7 +6,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use uring::{Features, Socket};
+use uring::Socket;
 
 use crate::node::ConnectionLimits;
 use crate::reactor::Listener;
@@ -102,8 +102,8 @@ fn bytes(value: u64) -> usize {
 
 /// The block that is printed once the server is ready.
 pub struct StartBlock<'a> {
-    /// The ring's.
-    pub features: &'a Features,
+    /// The kernel and its ring.
+    pub ring: &'a dyn fmt::Display,
     /// The core we are pinned to, and how many the host has.
     pub core: Option<usize>,
     /// CPUs that the process may use.
@@ -122,7 +122,7 @@ impl fmt::Display for StartBlock<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let settings = self.settings;
         writeln!(f, "Pinion {}: a thread-per-core cache on io_uring", env!("CARGO_PKG_VERSION"))?;
-        writeln!(f, "  kernel   {}", self.features)?;
+        writeln!(f, "  kernel   {}", self.ring)?;
         match self.core {
             Some(core) => write!(f, "  core     {core}, of {} allowed", self.cores_allowed)?,
             None => write!(f, "  core     not pinned: this host does not allow it")?,

@@ -1,0 +1,94 @@
+//! The process: settings, signals and listeners, then the core's thread; this one is the control thread beside it.
+//!
+//! The control thread reads the host's figures every 100 ms and waits for the core to end. The core is told to stop by
+//! a flag that the signal handler sets; it looks at it once per tick, and its sleep is bounded, so a signal is heard
+//! within 100 ms.
+//!
+//! Absent on purpose: which ring the core runs on. `uring` knows one.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc;
+use std::thread;
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use crate::runtime::control::{self, HostFigures};
+use crate::runtime::core::CoreStart;
+use crate::runtime::{start, uring};
+use crate::settings::{self, Facts, Settings, Startup};
+
+/// Descriptors that are not clients: listeners, ring, /proc files, standard streams.
+const DESCRIPTORS_RESERVED: u64 = 32;
+
+/// Runs the server until a signal ends it.
+///
+/// # Errors
+/// One line for standard error: why it did not start, or why it had to stop.
+pub fn main() -> Result<(), String> {
+    let facts = host_facts()?;
+    let read_file = |path: &Path| fs::read_to_string(path);
+    let settings = match settings::load(std::env::args_os(), &read_file, &facts).map_err(|error| error.to_string())? {
+        Startup::Run(settings) => *settings,
+        Startup::Print(text) => {
+            show(&format_args!("{text}\n"));
+            return Ok(());
+        }
+    };
+    log_to_stderr(&settings);
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // A second signal ends the process at once, whatever the drain waits for.
+        signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop))
+            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))
+            .map_err(|error| format!("cannot handle signals: {error}"))?;
+    }
+    let listening = start::listen(&settings)?;
+    // Arc: shared by two threads; the core reads it once per housekeeping round, not per request.
+    let figures = Arc::new(HostFigures::default());
+    let (hand_over, prefault) = mpsc::channel();
+    let given = CoreStart { settings, facts, listening, figures: Arc::clone(&figures), stop, hand_over };
+    #[allow(clippy::disallowed_methods, reason = "the runtime is where threads begin")]
+    let core =
+        thread::Builder::new().name("pinion-core-0".to_owned()).spawn(move || uring::run(given)).map_err(|error| {
+            format!("cannot start the core's thread: {error}; raise the limit of processes (ulimit -u)")
+        })?;
+    control::run(&figures, &prefault, || core.is_finished());
+    core.join().map_err(|_| "the core's thread panicked".to_owned())?
+}
+
+/// Prints to standard output; that nobody reads it is no reason to stop.
+pub fn show(text: &dyn std::fmt::Display) {
+    let mut out = io::stdout();
+    let _ = write!(out, "{text}").and_then(|()| out.flush());
+}
+
+fn host_facts() -> Result<Facts, String> {
+    let read = |path: &Path| fs::read_to_string(path).ok();
+    let memory_bytes = settings::memory_allowed(&read).ok_or("cannot read /proc/meminfo; mount /proc")?;
+    let files = raise_descriptor_limit().map_err(|error| format!("cannot read the limit of open files: {error}"))?;
+    let clients_max = u32::try_from(files.saturating_sub(DESCRIPTORS_RESERVED)).unwrap_or(u32::MAX);
+    Ok(Facts { memory_bytes, clients_max })
+}
+
+/// Raises the soft limit of open files to the hard one, and returns it.
+fn raise_descriptor_limit() -> io::Result<u64> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let hard = limit.maximum.unwrap_or(u64::MAX);
+    if limit.current != limit.maximum {
+        // Refused by some containers: then the soft limit is what we have.
+        if setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).is_err() {
+            return Ok(limit.current.unwrap_or(hard));
+        }
+    }
+    Ok(hard)
+}
+
+fn log_to_stderr(settings: &Settings) {
+    let level = settings.loglevel.level();
+    tracing_subscriber::fmt().with_writer(io::stderr).with_max_level(level).with_target(false).init();
+}
