@@ -17,6 +17,12 @@ pub trait Config {
     /// Changes all `pairs` or none. The names exist and differ from each other. The error is the whole text behind `-`,
     /// as in `ERR CONFIG SET failed (possibly related to argument 'port') - can't set immutable config`.
     fn set(&mut self, pairs: &[(&str, &str)]) -> Result<(), String>;
+
+    /// Writes the settings in force into the file that they came from. The error is the whole text behind `-`. Without
+    /// a file, as here, there is nothing to write.
+    fn rewrite(&mut self) -> Result<(), String> {
+        Err("ERR The server is running without a config file".to_owned())
+    }
 }
 
 /// The settings that commands obey.

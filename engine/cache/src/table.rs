@@ -85,6 +85,7 @@ table! {
     ConfigGet => config::get, CONFIG_GET;
     ConfigSet => config::set, CONFIG_SET;
     ConfigResetstat => config::resetstat, CONFIG_RESETSTAT;
+    ConfigRewrite => config::rewrite, CONFIG_REWRITE;
     ConfigHelp => config::help, CONFIG_HELP;
     Client => client::container, CLIENT;
     ClientId => client::id, CLIENT_ID;

@@ -62,8 +62,8 @@ impl Warm {
         let facts = Facts { memory_bytes: 1 << 30, clients_max: 100 };
         let flags = ["pinion", "--maxclients", "100", "--maxmemory", "256mb"].map(OsString::from);
         let read_file = |_: &std::path::Path| Err(ErrorKind::NotFound.into());
-        let Ok(Startup::Run(settings)) = settings::load(flags, &read_file, &facts) else { panic!("plain settings") };
-        let live = Live::new(*settings, facts);
+        let Ok(Startup::Run(loaded)) = settings::load(flags, &read_file, &facts) else { panic!("plain settings") };
+        let live = Live::new(*loaded, facts);
         let options = CacheOptions {
             seed: 1,
             shard_count: 8,

@@ -40,6 +40,14 @@ pub(crate) const CONFIG_SET: Spec = Spec {
 pub(crate) const CONFIG_RESETSTAT: Spec =
     Spec { name: "config|resetstat", arity: 2, summary: "Sets the counters of INFO to zero.", ..SUBCOMMAND };
 
+pub(crate) const CONFIG_REWRITE: Spec = Spec {
+    name: "config|rewrite",
+    arity: 2,
+    since: "2.8.0",
+    summary: "Writes the settings in force into the settings file.",
+    ..SUBCOMMAND
+};
+
 pub(crate) const CONFIG_HELP: Spec = Spec {
     name: "config|help",
     arity: 2,
@@ -56,17 +64,18 @@ pub(crate) fn container(_: &mut Cache, call: Call<'_>, _: &mut Reply<'_>) -> Res
 
 pub(crate) fn get(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
     let patterns = call.args_from(2);
-    let wanted = |name: &str| patterns.iter().any(|arg| glob::matches(arg.bytes(), name.as_bytes(), Case::Ignored));
-    let found: Vec<(&str, String)> = cache
-        .config
-        .names()
-        .iter()
-        .filter(|name| wanted(name))
-        .filter_map(|name| Some((*name, cache.config.get(name)?)))
-        .collect();
+    let matching = |name: &str| patterns.iter().find(|arg| glob::matches(arg.bytes(), name.as_bytes(), Case::Ignored));
+    let mut found: Vec<(&[u8], String)> = Vec::new();
+    for name in cache.config.names() {
+        let Some(pattern) = matching(name) else { continue };
+        let Some(value) = cache.config.get(name) else { continue };
+        // A name comes back in the letters in which it was asked for, a pattern's finds in ours.
+        let is_name = pattern.bytes().eq_ignore_ascii_case(name.as_bytes());
+        found.push((if is_name { pattern.bytes() } else { name.as_bytes() }, value));
+    }
     reply.map(found.len());
     for (name, value) in found {
-        reply.bulk(name.as_bytes());
+        reply.bulk(name);
         reply.bulk(value.as_bytes());
     }
 }
@@ -97,6 +106,12 @@ pub(crate) fn resetstat(cache: &mut Cache, _: Call<'_>, reply: &mut Reply<'_>) {
     reply.ok();
 }
 
+pub(crate) fn rewrite(cache: &mut Cache, _: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+    cache.config.rewrite().map_err(Refusal::new)?;
+    reply.ok();
+    Ok(())
+}
+
 pub(crate) fn help(_: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
     super::command::answer_help(call, reply);
 }
@@ -121,7 +136,9 @@ mod tests {
     fn settings_are_read_by_pattern() {
         check(&[
             ("CONFIG GET maxmemory", "['maxmemory' '67108864']"),
-            ("CONFIG GET MaxMemory", "['maxmemory' '67108864']"),
+            ("CONFIG GET MaxMemory", "['MaxMemory' '67108864']"),
+            ("CONFIG GET MAXMEM*Y", "['maxmemory' '67108864' 'maxmemory-policy' 'allkeys-s3fifo']"),
+            ("CONFIG GET *-POLICY MAXMEMORY", "['MAXMEMORY' '67108864' 'maxmemory-policy' 'allkeys-s3fifo']"),
             ("CONFIG GET maxmem*", "['maxmemory' '67108864' 'maxmemory-policy' 'allkeys-s3fifo']"),
             ("CONFIG GET maxmemory require*", "['maxmemory' '67108864' 'requirepass' '']"),
             ("CONFIG GET maxmemory max*y", "['maxmemory' '67108864' 'maxmemory-policy' 'allkeys-s3fifo']"),
@@ -155,6 +172,14 @@ mod tests {
         ]);
         assert!(rig.cache.take_config_change());
         assert!(!rig.cache.take_config_change());
+    }
+
+    #[test]
+    fn a_server_without_a_file_has_nothing_to_rewrite() {
+        check(&[
+            ("CONFIG REWRITE", "-ERR The server is running without a config file"),
+            ("CONFIG REWRITE x", "-ERR wrong number of arguments for 'config|rewrite' command"),
+        ]);
     }
 
     #[test]

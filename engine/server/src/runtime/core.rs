@@ -17,9 +17,11 @@ use cache::{Cache, CacheOptions, Policy, Prefault};
 use crate::clock::{Clock, HostClock};
 use crate::node::Node;
 use crate::runtime::control::HostFigures;
+use crate::runtime::logs::Logs;
+use crate::runtime::notify;
 use crate::runtime::process::show;
 use crate::runtime::start::{self, Listening, StartBlock};
-use crate::settings::{Cores, Facts, Live, Settings};
+use crate::settings::{Cores, Facts, Live, Loaded, Settings};
 
 /// How often the core takes the host's figures over.
 const HOUSEKEEPING_US: u64 = 100_000;
@@ -29,8 +31,10 @@ const SHARD_COUNT: usize = 8;
 
 /// What a core's thread is given.
 pub struct CoreStart {
-    /// Settings in force at the start.
-    pub settings: Settings,
+    /// Settings in force at the start, and where they came from.
+    pub loaded: Loaded,
+    /// The process's logs, whose level follows the settings.
+    pub logs: Logs,
     /// What the host allows.
     pub facts: Facts,
     /// Where clients come from.
@@ -73,7 +77,7 @@ impl CoreStart {
     /// The core that was asked for by number is not open to this process.
     pub fn take_place(&self) -> Result<Place, String> {
         let cores_allowed = core_affinity::get_core_ids().map_or(1, |cores| cores.len());
-        let core = pin(&self.settings)?;
+        let core = pin(&self.loaded.settings)?;
         self.figures.core_thread.store(thread_id(), Ordering::Relaxed);
         Ok(Place { core, cores_allowed })
     }
@@ -85,9 +89,9 @@ impl Core {
     /// # Errors
     /// One line: the memory cannot be had.
     pub fn new(given: CoreStart, place: Place, kernel: &str) -> Result<Core, String> {
-        let CoreStart { settings, facts, listening, figures, stop, hand_over } = given;
+        let CoreStart { loaded, logs, facts, listening, figures, stop, hand_over } = given;
         let mut clock = HostClock::new();
-        let live = Live::new(settings, facts);
+        let live = Live::new(loaded, facts);
         let options = CacheOptions {
             seed: seed(),
             shard_count: SHARD_COUNT,
@@ -102,12 +106,14 @@ impl Core {
             let _ = hand_over.send(prefault);
         }
         let mut node = Node::new(cache, start::connection_limits(&live.settings()));
+        node.cache.facts_mut().config_file = live.file().map(|file| file.display().to_string()).unwrap_or_default();
         describe(&mut node, &live.settings(), &facts, kernel, clock.now().mono_us);
-        let upkeep = Upkeep::new(live, figures, stop);
+        let upkeep = Upkeep::new(live, logs, figures, stop);
         Ok(Core { node, clock, listening, upkeep, place, facts })
     }
 
-    /// Prints the start block; `ring` is what it says of the kernel. Clients are accepted from the first tick on.
+    /// Prints the start block and tells the service manager that we are ready; `ring` is what it says of the kernel.
+    /// Clients are accepted from the first tick on.
     pub fn announce(&self, ring: &dyn fmt::Display) {
         // A clone: a borrow would last as long as the block does, and CONFIG SET needs the settings.
         let settings = self.upkeep.settings();
@@ -120,6 +126,7 @@ impl Core {
             shards: SHARD_COUNT,
             listeners: &self.listening.listeners,
         });
+        notify::tell(notify::READY);
         log_approximation(&settings);
     }
 }
@@ -127,8 +134,10 @@ impl Core {
 /// What a core does between ticks: hears the signal, takes changed settings and the host's figures over.
 pub struct Upkeep {
     live: Live,
+    logs: Logs,
     figures: Arc<HostFigures>,
     stop: Arc<AtomicBool>,
+    is_stopping: bool,
     policy: Policy,
     revision: u64,
     housekept_us: u64,
@@ -136,9 +145,9 @@ pub struct Upkeep {
 }
 
 impl Upkeep {
-    fn new(live: Live, figures: Arc<HostFigures>, stop: Arc<AtomicBool>) -> Upkeep {
+    fn new(live: Live, logs: Logs, figures: Arc<HostFigures>, stop: Arc<AtomicBool>) -> Upkeep {
         let (policy, revision) = (live.settings().maxmemory_policy, live.revision());
-        Upkeep { live, figures, stop, policy, revision, housekept_us: 0, preemptions: 0 }
+        Upkeep { live, logs, figures, stop, is_stopping: false, policy, revision, housekept_us: 0, preemptions: 0 }
     }
 
     /// The settings in force.
@@ -146,10 +155,14 @@ impl Upkeep {
         self.live.settings().clone()
     }
 
-    /// True once the server is to stop.
+    /// True once the server is to stop. The service manager hears of it the first time.
     #[inline]
-    pub fn is_stopping(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+    pub fn is_stopping(&mut self) -> bool {
+        if self.stop.load(Ordering::Relaxed) && !self.is_stopping {
+            self.is_stopping = true;
+            notify::tell(notify::STOPPING);
+        }
+        self.is_stopping
     }
 
     /// Takes settings over that have changed; returns true if any has.
@@ -161,6 +174,7 @@ impl Upkeep {
         self.revision = self.live.revision();
         let settings = self.live.settings();
         node.limits = start::connection_limits(&settings);
+        self.logs.obey(&settings);
         if settings.maxmemory_policy != self.policy {
             self.policy = settings.maxmemory_policy;
             log_approximation(&settings);
@@ -215,7 +229,7 @@ fn describe(node: &mut Node, settings: &Settings, host: &Facts, kernel: &str, st
 }
 
 /// Pins this thread; `None` if the host does not let us and no core was asked for by number.
-fn pin(settings: &Settings) -> Result<Option<usize>, String> {
+pub(super) fn pin(settings: &Settings) -> Result<Option<usize>, String> {
     let allowed = core_affinity::get_core_ids().unwrap_or_default();
     let wanted = match &settings.cores {
         Cores::Auto => match allowed.first() {

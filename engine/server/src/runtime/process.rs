@@ -6,8 +6,9 @@
 //!
 //! Absent on purpose: which ring the core runs on. `uring` knows one.
 
-use std::fs;
-use std::io::{self, Write};
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -17,9 +18,10 @@ use std::thread;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::runtime::control::{self, HostFigures};
-use crate::runtime::core::CoreStart;
-use crate::runtime::{start, uring};
-use crate::settings::{self, Facts, Settings, Startup};
+use crate::runtime::core::{self, CoreStart};
+use crate::runtime::logs::Logs;
+use crate::runtime::{check, start, uring};
+use crate::settings::{self, Facts, FileText, Loaded, Startup};
 
 /// Descriptors that are not clients: listeners, ring, /proc files, standard streams.
 const DESCRIPTORS_RESERVED: u64 = 32;
@@ -30,15 +32,18 @@ const DESCRIPTORS_RESERVED: u64 = 32;
 /// One line for standard error: why it did not start, or why it had to stop.
 pub fn main() -> Result<(), String> {
     let facts = host_facts()?;
-    let read_file = |path: &Path| fs::read_to_string(path);
-    let settings = match settings::load(std::env::args_os(), &read_file, &facts).map_err(|error| error.to_string())? {
-        Startup::Run(settings) => *settings,
+    let loaded = match settings::load(std::env::args_os(), &read_file, &facts).map_err(|error| error.to_string())? {
+        Startup::Run(loaded) => *loaded,
+        Startup::Check(loaded) => return check(&loaded),
         Startup::Print(text) => {
-            show(&format_args!("{text}\n"));
+            show(&text);
             return Ok(());
         }
     };
-    log_to_stderr(&settings);
+    let logs = Logs::to_stderr(&loaded.settings);
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         // A second signal ends the process at once, whatever the drain waits for.
@@ -46,11 +51,11 @@ pub fn main() -> Result<(), String> {
             .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))
             .map_err(|error| format!("cannot handle signals: {error}"))?;
     }
-    let listening = start::listen(&settings)?;
+    let listening = start::listen(&loaded.settings)?;
     // Arc: shared by two threads; the core reads it once per housekeeping round, not per request.
     let figures = Arc::new(HostFigures::default());
     let (hand_over, prefault) = mpsc::channel();
-    let given = CoreStart { settings, facts, listening, figures: Arc::clone(&figures), stop, hand_over };
+    let given = CoreStart { loaded, logs, facts, listening, figures: Arc::clone(&figures), stop, hand_over };
     #[allow(clippy::disallowed_methods, reason = "the runtime is where threads begin")]
     let core =
         thread::Builder::new().name("pinion-core-0".to_owned()).spawn(move || uring::run(given)).map_err(|error| {
@@ -58,6 +63,30 @@ pub fn main() -> Result<(), String> {
         })?;
     control::run(&figures, &prefault, || core.is_finished());
     core.join().map_err(|_| "the core's thread panicked".to_owned())?
+}
+
+/// Says whether the server would start, without listening.
+fn check(loaded: &Loaded) -> Result<(), String> {
+    check::listeners(&loaded.settings)?;
+    core::pin(&loaded.settings)?;
+    uring::check()?;
+    for warning in &loaded.warnings {
+        eprintln!("pinion: {warning}");
+    }
+    match &loaded.file {
+        Some(file) => show(&format_args!("{}: settings ok\n", file.display())),
+        None => show(&"settings ok\n"),
+    }
+    Ok(())
+}
+
+/// Reads a settings file, or one more byte than a settings file may have: the loader refuses it then.
+fn read_file(path: &Path) -> io::Result<FileText> {
+    let file = File::open(path)?;
+    let mode = file.metadata()?.mode();
+    let mut text = String::new();
+    file.take(settings::FILE_BYTES_MAX as u64 + 1).read_to_string(&mut text)?;
+    Ok(FileText { text, mode })
 }
 
 /// Prints to standard output; that nobody reads it is no reason to stop.
@@ -86,9 +115,4 @@ fn raise_descriptor_limit() -> io::Result<u64> {
         }
     }
     Ok(hard)
-}
-
-fn log_to_stderr(settings: &Settings) {
-    let level = settings.loglevel.level();
-    tracing_subscriber::fmt().with_writer(io::stderr).with_max_level(level).with_target(false).init();
 }

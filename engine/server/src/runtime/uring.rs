@@ -19,8 +19,7 @@ use crate::settings::Settings;
 /// One line for standard error: why it did not start, or why it had to stop.
 pub fn run(given: CoreStart) -> Result<(), String> {
     let place = given.take_place()?;
-    let mut ring = KernelRing::new(Setup::default()).map_err(|error| error.to_string())?;
-    uring::self_test(&mut ring).map_err(|error| error.to_string())?;
+    let ring = tested_ring()?;
     let core = Core::new(given, place, &ring.features().kernel)?;
     core.announce(ring.features());
     warn_of_kernel(ring.features(), &core.upkeep.settings());
@@ -29,6 +28,20 @@ pub fn run(given: CoreStart) -> Result<(), String> {
     let ended = serve(&mut reactor, upkeep);
     drop(unix);
     ended
+}
+
+/// Says whether this host has a ring for us.
+///
+/// # Errors
+/// One line: what the kernel lacks or refuses.
+pub fn check() -> Result<(), String> {
+    tested_ring().map(drop)
+}
+
+fn tested_ring() -> Result<KernelRing, String> {
+    let mut ring = KernelRing::new(Setup::default()).map_err(|error| error.to_string())?;
+    uring::self_test(&mut ring).map_err(|error| error.to_string())?;
+    Ok(ring)
 }
 
 fn warn_of_kernel(features: &Features, settings: &Settings) {

@@ -4,10 +4,10 @@
 //! - Every setting is a flag that takes one value; the last one given counts.
 //! - An error is one line.
 //!
-//! Absent on purpose: the meaning of any flag but `--config`, `--help` and `--version`.
+//! Absent on purpose: the meaning of any flag that is a setting.
 
 use super::table::{Change, Setting};
-use super::{Refusal, Settings, SettingsError};
+use super::{Refusal, Settings, SettingsError, sample};
 use clap::builder::StyledStr;
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Command};
@@ -17,19 +17,37 @@ use std::path::PathBuf;
 const ABOUT: &str = "A cache server for bare-metal Linux that speaks the Redis protocol.";
 
 const EXAMPLES: &str = "\
-Every flag but --config is also a key of the settings file (TOML): maxmemory = \"4gb\". Flags beat the file.
+Every flag below a heading is also a key of the settings file (TOML): maxmemory = \"4gb\". Flags beat the file.
 Bytes take the units of Redis: k, m, g are powers of 1000, kb, mb, gb powers of 1024.
 What is marked CONFIG SET can also be changed while the server runs.
 
 Examples:
   pinion
   pinion --port 7000 --maxmemory 4gb
-  pinion /etc/pinion.toml --cores 2";
+  pinion /etc/pinion.toml --cores 2
+  pinion --print-config > pinion.toml
+  pinion --check-config pinion.toml";
+
+/// Flags that print or check something instead of starting the server.
+const CHECK: &str = "check-config";
+const SAMPLE: &str = "print-config";
+const VERSION: &str = "version";
+
+/// What is done with the settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Task {
+    /// The server starts.
+    Run,
+    /// They are only checked.
+    Check,
+}
 
 /// What the command line asks for.
 pub(super) enum CommandLine {
     /// Start, with these flags.
     Start {
+        /// What is done then.
+        task: Task,
         /// The settings file, if one is named.
         file: Option<PathBuf>,
         /// Flags that were given, as text.
@@ -46,9 +64,16 @@ impl CommandLine {
             Ok(matches) => matches,
             Err(error) => return printed(error).map(CommandLine::Print),
         };
+        if matches.get_flag(VERSION) {
+            return Ok(CommandLine::Print(version()));
+        }
+        if matches.get_flag(SAMPLE) {
+            return Ok(CommandLine::Print(sample::toml()));
+        }
         let given = |setting: &'static Setting| Some((setting, matches.get_one::<String>(setting.name)?.clone()));
         let values = Settings::TABLE.iter().filter_map(given).collect();
-        Ok(CommandLine::Start { file: file(&matches)?, values })
+        let task = if matches.get_flag(CHECK) { Task::Check } else { Task::Run };
+        Ok(CommandLine::Start { task, file: file(&matches)?, values })
     }
 }
 
@@ -66,8 +91,8 @@ fn file(matches: &ArgMatches) -> Result<Option<PathBuf>, SettingsError> {
 
 fn command() -> Command {
     let path = clap::value_parser!(PathBuf);
+    let switch = |name, help| Arg::new(name).long(name).help(help).action(ArgAction::SetTrue);
     let mut command = Command::new("pinion")
-        .version(env!("CARGO_PKG_VERSION"))
         .about(ABOUT)
         .after_help(EXAMPLES)
         .args_override_self(true)
@@ -76,7 +101,9 @@ fn command() -> Command {
         .arg(Arg::new("FILE").help("Settings file").value_parser(path.clone()))
         .arg(Arg::new("config").long("config").value_name("FILE").help("Settings file").value_parser(path))
         .arg(Arg::new("help").short('h').long("help").help("Prints this").action(ArgAction::Help))
-        .arg(Arg::new("version").short('v').long("version").help("Prints the version").action(ArgAction::Version));
+        .arg(switch(VERSION, "Prints the version and what it is compatible with").short('v'))
+        .arg(switch(CHECK, "Says whether it would start with these flags and this file, without listening"))
+        .arg(switch(SAMPLE, "Prints a settings file with every setting, its documentation and its default"));
     for setting in Settings::TABLE {
         let flag = Arg::new(setting.name)
             .long(setting.name)
@@ -87,6 +114,15 @@ fn command() -> Command {
         command = command.arg(flag);
     }
     command
+}
+
+/// What `--version` prints.
+fn version() -> String {
+    format!(
+        "pinion {}\nRESP2 and RESP3; commands, replies and errors as in Redis {}; Linux 6.1 with io_uring\n",
+        env!("CARGO_PKG_VERSION"),
+        cache::REDIS_VERSION
+    )
 }
 
 fn help(setting: &Setting) -> StyledStr {
@@ -110,7 +146,7 @@ fn printed(error: clap::Error) -> Result<String, SettingsError> {
     // `--port <0..65535>` to `--port`.
     let flag = argument.split([' ', '=']).next().unwrap_or_default().to_string();
     match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Ok(error.render().to_string()),
+        ErrorKind::DisplayHelp => Ok(error.render().to_string()),
         ErrorKind::UnknownArgument if flag.starts_with('-') => {
             Err(SettingsError::new(&flag, unknown(flag.trim_start_matches('-'), "--")))
         }
@@ -153,7 +189,7 @@ mod tests {
     }
 
     fn check(line: &[&str], expected_file: Option<&str>, expected: &[(&str, &str)]) {
-        let Ok(CommandLine::Start { file, values }) = parse(line) else { panic!("{line:?}") };
+        let Ok(CommandLine::Start { task: Task::Run, file, values }) = parse(line) else { panic!("{line:?}") };
         let values: Vec<_> = values.iter().map(|(setting, text)| (setting.name, text.as_str())).collect();
         assert_eq!((file, values.as_slice()), (expected_file.map(PathBuf::from), expected), "{line:?}");
     }
@@ -208,6 +244,17 @@ mod tests {
             assert!(help.contains(&format!("--{} <", setting.name)), "{}", setting.name);
         }
         let Ok(CommandLine::Print(version)) = parse(&["-v"]) else { panic!("no version") };
-        assert_eq!(version.trim(), concat!("pinion ", env!("CARGO_PKG_VERSION")));
+        assert_eq!(version.lines().next(), Some(concat!("pinion ", env!("CARGO_PKG_VERSION"))));
+        assert!(version.contains(cache::REDIS_VERSION));
+        let Ok(CommandLine::Print(sample)) = parse(&["--print-config", "--port", "1"]) else { panic!("no sample") };
+        assert!(sample.contains("\n#port = 6379\n"), "{sample}");
+    }
+
+    #[test]
+    fn a_check_takes_the_same_flags() {
+        let Ok(CommandLine::Start { task, file, values }) = parse(&["--check-config", "a.toml", "--port", "1"]) else {
+            panic!("not understood");
+        };
+        assert_eq!((task, file, values.len()), (Task::Check, Some(PathBuf::from("a.toml")), 1));
     }
 }

@@ -25,12 +25,29 @@ pub(super) trait Kind {
     fn show(&self, value: &Self::Value) -> String;
     /// One word for the value, for `--help`.
     fn shape(&self) -> &'static str;
+    /// How the settings file writes it.
+    fn form(&self) -> Form {
+        Form::Text
+    }
     /// Which values are valid, for `--help`; empty where the documentation of the setting says it.
     fn range(&self) -> String {
         String::new()
     }
     /// A valid value, for messages and tests.
     fn example(&self) -> String;
+}
+
+/// How the settings file writes a value that CONFIG GET shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// A string.
+    Text,
+    /// A whole number.
+    Number,
+    /// A number of bytes: a string with the largest unit that divides it.
+    Bytes,
+    /// `true` or `false`.
+    Truth,
 }
 
 /// A whole number within a range.
@@ -51,6 +68,10 @@ impl<T: Copy + Into<u64> + TryFrom<u64>> Kind for Whole<T> {
 
     fn shape(&self) -> &'static str {
         "NUMBER"
+    }
+
+    fn form(&self) -> Form {
+        Form::Number
     }
 
     fn range(&self) -> String {
@@ -78,6 +99,10 @@ impl Kind for Seconds {
 
     fn shape(&self) -> &'static str {
         "SECONDS"
+    }
+
+    fn form(&self) -> Form {
+        Form::Number
     }
 
     fn range(&self) -> String {
@@ -109,6 +134,10 @@ impl Kind for YesNo {
 
     fn shape(&self) -> &'static str {
         "yes|no"
+    }
+
+    fn form(&self) -> Form {
+        Form::Truth
     }
 
     fn example(&self) -> String {
@@ -169,10 +198,13 @@ pub enum LogLevel {
     Notice,
     /// Only what needs attention.
     Warning,
+    /// Nothing at all.
+    Nothing,
 }
 
 impl Named for LogLevel {
-    const ALL: &'static [LogLevel] = &[LogLevel::Debug, LogLevel::Verbose, LogLevel::Notice, LogLevel::Warning];
+    const ALL: &'static [LogLevel] =
+        &[LogLevel::Debug, LogLevel::Verbose, LogLevel::Notice, LogLevel::Warning, LogLevel::Nothing];
 
     fn name(self) -> &'static str {
         match self {
@@ -180,6 +212,7 @@ impl Named for LogLevel {
             LogLevel::Verbose => "verbose",
             LogLevel::Notice => "notice",
             LogLevel::Warning => "warning",
+            LogLevel::Nothing => "nothing",
         }
     }
 }
@@ -192,6 +225,27 @@ impl LogLevel {
             LogLevel::Verbose => LevelFilter::DEBUG,
             LogLevel::Notice => LevelFilter::INFO,
             LogLevel::Warning => LevelFilter::WARN,
+            LogLevel::Nothing => LevelFilter::OFF,
+        }
+    }
+}
+
+/// How a line of the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// An object per line, for what collects logs.
+    Json,
+}
+
+impl Named for LogFormat {
+    const ALL: &'static [LogFormat] = &[LogFormat::Text, LogFormat::Json];
+
+    fn name(self) -> &'static str {
+        match self {
+            LogFormat::Text => "text",
+            LogFormat::Json => "json",
         }
     }
 }
@@ -206,18 +260,31 @@ impl Named for Policy {
 
 /// A text that no log shows.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+pub struct Secret {
+    text: String,
+    from_file: bool,
+}
 
 impl Secret {
+    /// A secret that stands in a file of its own.
+    pub(super) fn from_file(text: String) -> Secret {
+        Secret { text, from_file: true }
+    }
+
     /// The secret itself; `None` if none is set.
     pub fn expose(&self) -> Option<&str> {
-        Some(self.0.as_str()).filter(|text| !text.is_empty())
+        Some(self.text.as_str()).filter(|text| !text.is_empty())
+    }
+
+    /// True if it stands in a file of its own: then nothing else may have it written down.
+    pub(super) fn is_from_file(&self) -> bool {
+        self.from_file
     }
 }
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_empty() { "none" } else { "***" })
+        f.write_str(if self.text.is_empty() { "none" } else { "***" })
     }
 }
 
@@ -232,13 +299,13 @@ impl Kind for SecretText {
 
     fn parse(&self, text: &str) -> Result<Secret, Refusal> {
         match text.len() <= self.bytes_max {
-            true => Ok(Secret(text.into())),
+            true => Ok(Secret { text: text.into(), from_file: false }),
             false => Err(Refusal::new(format!("argument must be at most {} bytes long", self.bytes_max), "")),
         }
     }
 
     fn show(&self, value: &Secret) -> String {
-        value.0.clone()
+        value.text.clone()
     }
 
     fn shape(&self) -> &'static str {
@@ -345,7 +412,7 @@ mod tests {
     fn words_come_from_their_list() {
         let level = Choice::<LogLevel>::new();
         check(&level, "Debug", Ok("debug"));
-        check(&level, "x", Err("argument(s) must be one of the following: debug, verbose, notice, warning"));
+        check(&level, "x", Err("argument(s) must be one of the following: debug, verbose, notice, warning, nothing"));
     }
 
     #[test]

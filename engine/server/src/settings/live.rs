@@ -7,10 +7,12 @@
 //! Absent on purpose: patterns (the command has them), and applying a change (whoever uses a setting does).
 
 use super::host::Facts;
+use super::load::Loaded;
 use super::table::{Change, Setting};
-use super::{Refusal, Settings};
+use super::{Refusal, Settings, rewrite};
 use cache::Config;
 use std::cell::{Cell, Ref, RefCell};
+use std::path::PathBuf;
 use std::rc::Rc;
 
 /// A handle on the settings of one core; clones see the same settings.
@@ -22,14 +24,19 @@ pub struct Live {
 #[derive(Debug)]
 struct Shared {
     settings: RefCell<Settings>,
+    /// The same before the host was asked: what CONFIG REWRITE writes.
+    asked: RefCell<Settings>,
+    file: Option<PathBuf>,
     facts: Facts,
     revision: Cell<u64>,
 }
 
 impl Live {
     /// The settings in force from now on, and what the host allows when they change.
-    pub fn new(settings: Settings, facts: Facts) -> Live {
-        Live { shared: Rc::new(Shared { settings: RefCell::new(settings), facts, revision: Cell::new(0) }) }
+    pub fn new(loaded: Loaded, facts: Facts) -> Live {
+        let Loaded { settings, asked, file, warnings: _ } = loaded;
+        let (settings, asked) = (RefCell::new(settings), RefCell::new(asked));
+        Live { shared: Rc::new(Shared { settings, asked, file, facts, revision: Cell::new(0) }) }
     }
 
     /// How often the settings have changed: cheap enough to ask every tick.
@@ -40,6 +47,11 @@ impl Live {
     /// The settings in force. The borrow must end before the next command runs.
     pub fn settings(&self) -> Ref<'_, Settings> {
         self.shared.settings.borrow()
+    }
+
+    /// The settings file, as an absolute path.
+    pub fn file(&self) -> Option<&std::path::Path> {
+        self.shared.file.as_deref()
     }
 }
 
@@ -53,13 +65,15 @@ impl Config for Live {
     }
 
     fn set(&mut self, pairs: &[(&str, &str)]) -> Result<(), String> {
-        let mut changed = self.shared.settings.borrow().clone();
+        let mut changed = self.shared.asked.borrow().clone();
         let mut found = Vec::with_capacity(pairs.len());
         for &(name, text) in pairs {
             let setting = Setting::find(name)
                 .ok_or_else(|| format!("ERR Unknown option or number of arguments for CONFIG SET - '{name}'"))?;
             let seen = found.iter().any(|&(other, _): &(&Setting, &str)| other.name == setting.name);
             match setting.change {
+                // A tool that writes back all that it has read changes nothing.
+                Change::AtStart if self.get(name).as_deref() == Some(text) => {}
                 Change::AtStart => return Err(failed(name, "can't set immutable config")),
                 Change::AnyTime if seen => return Err(failed(name, "duplicate parameter")),
                 Change::AnyTime => found.push((setting, text)),
@@ -68,9 +82,23 @@ impl Config for Live {
         for (setting, text) in found {
             (setting.put)(&mut changed, text).map_err(|Refusal { what, .. }| failed(setting.name, &what))?;
         }
-        changed.settle(&self.shared.facts).map_err(|(name, Refusal { what, .. })| failed(name, &what))?;
-        self.shared.settings.replace(changed);
+        let mut settings = changed.clone();
+        settings.settle(&self.shared.facts).map_err(|(name, Refusal { what, .. })| failed(name, &what))?;
+        self.shared.settings.replace(settings);
+        self.shared.asked.replace(changed);
         self.shared.revision.set(self.revision() + 1);
+        Ok(())
+    }
+
+    /// Reads and writes the file on the core's thread: an operator asks for it once in a while, and the commands
+    /// behind it must not see the file half done.
+    fn rewrite(&mut self) -> Result<(), String> {
+        let Some(path) = self.file() else { return Err("ERR The server is running without a config file".to_owned()) };
+        rewrite::rewrite(path, &self.shared.asked.borrow()).map_err(|error| {
+            tracing::warn!("CONFIG REWRITE of {} failed: {error}", path.display());
+            format!("ERR Rewriting config file: {error}")
+        })?;
+        tracing::info!("CONFIG REWRITE wrote {}", path.display());
         Ok(())
     }
 }
@@ -86,9 +114,10 @@ mod tests {
     const FACTS: Facts = Facts { memory_bytes: 8 << 30, clients_max: 20_000 };
 
     fn live() -> Live {
-        let mut settings = Settings::default();
+        let asked = Settings::default();
+        let mut settings = asked.clone();
         settings.settle(&FACTS).unwrap();
-        Live::new(settings, FACTS)
+        Live::new(Loaded { settings, asked, file: None, warnings: Vec::new() }, FACTS)
     }
 
     #[test]
@@ -97,6 +126,8 @@ mod tests {
             let mut live = live();
             let (before, example) = (live.get(setting.name).unwrap(), (setting.example)());
             match setting.change {
+                // Of these there is one value.
+                Change::AtStart if before == example => {}
                 Change::AtStart => {
                     let expected = failed(setting.name, "can't set immutable config");
                     assert_eq!(live.set(&[(setting.name, &example)]), Err(expected));
@@ -164,6 +195,36 @@ mod tests {
         assert_eq!(live.get("maxmemory").as_deref(), Some("67108864"));
         live.set(&[("maxmemory", "0")]).unwrap();
         assert_eq!(live.settings().maxmemory, 4 << 30);
+    }
+
+    #[test]
+    fn what_only_the_start_can_change_may_be_set_to_what_it_is() {
+        let mut live = live();
+        live.set(&[("port", "6379"), ("timeout", "7"), ("daemonize", "no")]).unwrap();
+        assert_eq!(live.get("timeout").as_deref(), Some("7"));
+    }
+
+    #[test]
+    fn a_server_without_a_file_has_nothing_to_rewrite() {
+        assert_eq!(live().rewrite(), Err("ERR The server is running without a config file".to_owned()));
+    }
+
+    #[test]
+    fn a_rewrite_writes_what_was_asked_for_and_not_what_the_host_made_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pinion.toml");
+        std::fs::write(&path, "maxmemory = 0 # half\n").unwrap();
+        let asked = Settings::default();
+        let mut settings = asked.clone();
+        settings.settle(&FACTS).unwrap();
+        let mut live = Live::new(Loaded { settings, asked, file: Some(path.clone()), warnings: Vec::new() }, FACTS);
+        live.set(&[("timeout", "9")]).unwrap();
+        live.rewrite().unwrap();
+        let expected = "maxmemory = 0 # half\n\n# Generated by CONFIG REWRITE\ntimeout = 9\n";
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), expected);
+        std::fs::remove_file(&path).unwrap();
+        let error = live.rewrite().unwrap_err();
+        assert!(error.starts_with("ERR Rewriting config file: No such file"), "{error}");
     }
 
     #[test]

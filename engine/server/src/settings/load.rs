@@ -1,51 +1,90 @@
 //! From command line and file to settings in force: flags beat the file, the file beats the defaults.
 
-use super::command_line::CommandLine;
+use super::command_line::{CommandLine, Task};
 use super::host::Facts;
-use super::{Refusal, Settings, SettingsError, file};
+use super::{Refusal, Secret, Settings, SettingsError, file};
 use std::ffi::OsString;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Largest settings file that is read, in bytes: far above one with every setting and a page of comments each.
-const FILE_BYTES_MAX: usize = 1 << 20;
+pub const FILE_BYTES_MAX: usize = 1 << 20;
+
+/// Permission to read and to write for those who are neither a file's owner nor in its group.
+const MODE_OF_OTHERS: u32 = 0o006;
+
+/// A file that was read. Without Debug: it may hold a password.
+pub struct FileText {
+    /// All of it.
+    pub text: String,
+    /// Its permission bits.
+    pub mode: u32,
+}
+
+/// Reads a whole file.
+pub type ReadFile<'a> = &'a dyn Fn(&Path) -> io::Result<FileText>;
 
 /// What the command line asks for.
 #[derive(Debug)]
 pub enum Startup {
     /// Run with these settings.
-    Run(Box<Settings>),
+    Run(Box<Loaded>),
+    /// Say whether it would run with these settings.
+    Check(Box<Loaded>),
     /// Print this to standard output and exit with 0.
     Print(String),
 }
 
-/// Settings from the process's arguments (its name first), with `read_file` for the settings file.
+/// Settings, and where they came from.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// What is in force.
+    pub settings: Settings,
+    /// The same before the host was asked: `maxmemory` may be 0.
+    pub(super) asked: Settings,
+    /// The settings file, as an absolute path.
+    pub file: Option<PathBuf>,
+    /// What an operator should know although it stops nothing, a line each.
+    pub warnings: Vec<String>,
+}
+
+/// Settings from the process's arguments (its name first), with `read_file` for the files that they name.
 ///
 /// The error is one line for standard error, after `pinion: `; the exit code is 1.
 pub fn load(
     args: impl IntoIterator<Item = OsString>,
-    read_file: &dyn Fn(&Path) -> io::Result<String>,
+    read_file: ReadFile<'_>,
     facts: &Facts,
 ) -> Result<Startup, SettingsError> {
-    let (path, flags) = match CommandLine::parse(args)? {
+    let (task, path, flags) = match CommandLine::parse(args)? {
         CommandLine::Print(text) => return Ok(Startup::Print(text)),
-        CommandLine::Start { file, values } => (file, values),
+        CommandLine::Start { task, file, values } => (task, file, values),
     };
-    let mut settings = Settings::default();
+    let mut asked = Settings::default();
     let mut places = Vec::new();
-    if let Some(path) = path {
-        for entry in file::entries(&path.display().to_string(), &content(&path, read_file)?)? {
-            put(&mut settings, entry, &mut places)?;
+    if let Some(path) = &path {
+        for entry in file::entries(&path.display().to_string(), &content(path, read_file)?)? {
+            put(&mut asked, entry, &mut places)?;
         }
     }
     for (setting, text) in flags {
-        put(&mut settings, file::Entry { setting, place: format!("--{}", setting.name), text }, &mut places)?;
+        put(&mut asked, file::Entry { setting, place: format!("--{}", setting.name), text }, &mut places)?;
     }
-    settings.settle(facts).map_err(|(name, refusal)| {
+    let placed = |(name, refusal): (&'static str, Refusal)| {
         let place = places.iter().rev().find(|(set, _)| *set == name).map_or(name, |(_, place)| place.as_str());
         SettingsError::new(place, refusal)
-    })?;
-    Ok(Startup::Run(Box::new(settings)))
+    };
+    let mut warnings = Vec::new();
+    read_password(&mut asked, read_file, &mut warnings).map_err(|refusal| placed(("requirepass-file", refusal)))?;
+    let mut settings = asked.clone();
+    settings.settle(facts).map_err(placed)?;
+    // The folder that we run in can only be unknown if it was removed; then the path stays as it was given.
+    let file = path.map(|path| std::path::absolute(&path).unwrap_or(path));
+    let loaded = Box::new(Loaded { settings, asked, file, warnings });
+    Ok(match task {
+        Task::Run => Startup::Run(loaded),
+        Task::Check => Startup::Check(loaded),
+    })
 }
 
 /// Puts one value in and remembers where it came from.
@@ -59,19 +98,56 @@ fn put(
     Ok(())
 }
 
-fn content(path: &Path, read_file: &dyn Fn(&Path) -> io::Result<String>) -> Result<String, SettingsError> {
+/// Takes the password from `requirepass-file`, if that is set.
+fn read_password(settings: &mut Settings, read_file: ReadFile<'_>, warnings: &mut Vec<String>) -> Result<(), Refusal> {
+    let Some(path) = &settings.requirepass_file else { return Ok(()) };
+    if settings.requirepass.expose().is_some() {
+        return Err(Refusal::new("requirepass gives a password too", "leave out one of the two"));
+    }
+    let shown = path.display();
+    let unreadable = |reason| {
+        let mend = "name a file that this user may read, with the password in its first line";
+        Refusal::new(format!("{shown} cannot be read: {reason}"), mend)
+    };
+    let FileText { text, mode } = read_file(path).map_err(|error| unreadable(reason(&error)))?;
+    let password = text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
+    if password.is_empty() {
+        return Err(Refusal::new(format!("{shown} has no password in it"), "write one into it, or leave the flag out"));
+    }
+    if password.contains('\n') {
+        return Err(Refusal::new(format!("{shown} has more than one line"), "leave only the password in it"));
+    }
+    if password.len() > super::PASSWORD_BYTES_MAX {
+        let what = format!("{shown} has more than the {} bytes of a password", super::PASSWORD_BYTES_MAX);
+        return Err(Refusal::new(what, "choose a shorter one"));
+    }
+    if mode & MODE_OF_OTHERS != 0 {
+        let mode = mode & 0o777;
+        warnings
+            .push(format!("requirepass-file {shown} is open to every user of this host (mode {mode:o}); chmod 600"));
+    }
+    settings.requirepass = Secret::from_file(password.to_owned());
+    Ok(())
+}
+
+/// A settings file's text.
+pub(super) fn content(path: &Path, read_file: ReadFile<'_>) -> Result<String, SettingsError> {
     let refuse = |what: String, mend| SettingsError::new(path.display().to_string(), Refusal::new(what, mend));
     let content = read_file(path).map_err(|error| {
-        let reason = match error.kind() {
-            io::ErrorKind::NotFound => "no such file".into(),
-            io::ErrorKind::InvalidData => "this is not text (UTF-8)".into(),
-            _ => error.to_string(),
-        };
-        refuse(format!("the settings file cannot be read: {reason}"), "name a readable TOML file, or none")
+        let what = format!("the settings file cannot be read: {}", reason(&error));
+        refuse(what, "name a readable TOML file, or none")
     })?;
-    match content.len() <= FILE_BYTES_MAX {
-        true => Ok(content),
-        false => Err(refuse(format!("{} bytes are no settings file", content.len()), "name a TOML file")),
+    match content.text.len() <= FILE_BYTES_MAX {
+        true => Ok(content.text),
+        false => Err(refuse(format!("{} bytes are no settings file", content.text.len()), "name a TOML file")),
+    }
+}
+
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "no such file".into(),
+        io::ErrorKind::InvalidData => "this is not text (UTF-8)".into(),
+        _ => error.to_string(),
     }
 }
 
@@ -85,17 +161,27 @@ mod tests {
 
     fn load_with(line: &[&str], content: &str, facts: &Facts) -> Result<Startup, SettingsError> {
         let read = |path: &Path| match path.to_str() {
-            Some("f.toml") => Ok(content.to_string()),
+            Some("f.toml") => Ok(FileText { text: content.to_string(), mode: 0o644 }),
+            Some("open") => Ok(FileText { text: "secret\n".into(), mode: 0o604 }),
+            Some("closed") => Ok(FileText { text: "secret\r\n".into(), mode: 0o640 }),
+            Some("bare") => Ok(FileText { text: "two words ".into(), mode: 0o600 }),
+            Some("empty") => Ok(FileText { text: "\n".into(), mode: 0o600 }),
+            Some("lines") => Ok(FileText { text: "a\nb\n".into(), mode: 0o600 }),
+            Some("long") => Ok(FileText { text: "a".repeat(513), mode: 0o600 }),
             _ => Err(io::ErrorKind::NotFound.into()),
         };
         load(["pinion"].iter().chain(line).map(OsString::from), &read, facts)
     }
 
-    fn run(line: &[&str], content: &str) -> Settings {
+    fn loaded(line: &[&str], content: &str) -> Loaded {
         match load_with(line, content, &FACTS) {
-            Ok(Startup::Run(settings)) => *settings,
+            Ok(Startup::Run(loaded)) => *loaded,
             other => panic!("{line:?} {content}: {other:?}"),
         }
+    }
+
+    fn run(line: &[&str], content: &str) -> Settings {
+        loaded(line, content).settings
     }
 
     fn check_error(line: &[&str], content: &str, expected: &str) {
@@ -172,7 +258,45 @@ mod tests {
         let expected = "maxmemory: half of the 50331648 bytes that this host allows is too little; \
                         give the process twice 32mb, or set it to 32mb";
         assert_eq!(error.as_deref(), Some(expected));
-        let Ok(Startup::Run(settings)) = load_with(&["--maxmemory", "32mb"], "", &facts) else { panic!("refused") };
-        assert_eq!(settings.maxmemory, MEMORY_BYTES_MIN);
+        let Ok(Startup::Run(loaded)) = load_with(&["--maxmemory", "32mb"], "", &facts) else { panic!("refused") };
+        assert_eq!(loaded.settings.maxmemory, MEMORY_BYTES_MIN);
+    }
+
+    #[test]
+    fn a_check_loads_like_a_start() {
+        let Ok(Startup::Check(loaded)) = load_with(&["--check-config", "f.toml"], "port = 1", &FACTS) else { panic!() };
+        assert_eq!(loaded.settings.port, 1);
+        assert!(loaded.file.is_some_and(|path| path.is_absolute() && path.ends_with("f.toml")));
+        let expected = "f.toml:1: port: argument must be between 0 and 65535 inclusive";
+        check_error(&["--check-config", "f.toml"], "port = 70000", expected);
+    }
+
+    #[test]
+    fn a_password_comes_from_the_first_line_of_its_file() {
+        let check = |path: &str, expected: &str, warned: bool| {
+            let loaded = loaded(&["--requirepass-file", path], "");
+            assert_eq!(loaded.settings.requirepass.expose(), Some(expected), "{path}");
+            assert_eq!(loaded.warnings.len(), usize::from(warned), "{:?}", loaded.warnings);
+            assert!(!loaded.warnings.concat().contains(expected) && !format!("{loaded:?}").contains(expected));
+        };
+        check("open", "secret", true);
+        check("closed", "secret", false);
+        check("bare", "two words ", false);
+        assert_eq!(loaded(&["f.toml"], "requirepass-file = \"closed\"").settings.requirepass.expose(), Some("secret"));
+    }
+
+    #[test]
+    fn a_password_file_that_gives_none_is_refused_where_it_is_named() {
+        let unreadable = "--requirepass-file: no cannot be read: no such file; \
+                          name a file that this user may read, with the password in its first line";
+        check_error(&["--requirepass-file", "no"], "", unreadable);
+        let empty = "f.toml:1: requirepass-file: empty has no password in it; write one into it, or leave the flag out";
+        check_error(&["f.toml"], "requirepass-file = \"empty\"", empty);
+        let lines = "--requirepass-file: lines has more than one line; leave only the password in it";
+        check_error(&["--requirepass-file", "lines"], "", lines);
+        let long = "--requirepass-file: long has more than the 512 bytes of a password; choose a shorter one";
+        check_error(&["--requirepass-file", "long"], "", long);
+        let both = "--requirepass-file: requirepass gives a password too; leave out one of the two";
+        check_error(&["f.toml", "--requirepass-file", "closed"], "requirepass = \"x\"", both);
     }
 }

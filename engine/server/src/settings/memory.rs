@@ -1,7 +1,7 @@
 //! Amounts of memory, in Redis's units: `1k` is 1000 bytes and `1kb` is 1024.
 
 use super::Refusal;
-use super::kind::Kind;
+use super::kind::{Form, Kind};
 use std::ops::RangeInclusive;
 
 pub(super) const KIB: u64 = 1024;
@@ -44,6 +44,10 @@ impl Kind for Memory {
 
     fn shape(&self) -> &'static str {
         "BYTES"
+    }
+
+    fn form(&self) -> Form {
+        Form::Bytes
     }
 
     fn range(&self) -> String {

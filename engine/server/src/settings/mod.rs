@@ -21,14 +21,16 @@ mod live;
 mod load;
 mod memory;
 mod network;
+mod rewrite;
+mod sample;
 mod table;
 
 pub use cores::Cores;
 pub use error::{Refusal, SettingsError};
 pub use host::{Facts, memory_allowed};
-pub use kind::LogLevel;
+pub use kind::{Form, LogFormat, LogLevel};
 pub use live::Live;
-pub use load::{Startup, load};
+pub use load::{FILE_BYTES_MAX, FileText, Loaded, ReadFile, Startup, load};
 pub use network::{BindAddress, OutputLimits};
 pub use table::{Change, Setting};
 
@@ -43,6 +45,12 @@ use std::time::Duration;
 
 /// The least `maxmemory`: below it a shard could not hold enough segments to evict sensibly.
 pub const MEMORY_BYTES_MIN: u64 = 32 * MIB;
+
+/// The longest password, in bytes.
+const PASSWORD_BYTES_MAX: usize = 512;
+
+/// The longest path of a file, in bytes: Linux's own bound.
+const PATH_BYTES_MAX: usize = 4095;
 
 /// The most `maxmemory`: what a user process can map.
 const MEMORY_BYTES_MAX: u64 = 128 * 1024 * GIB;
@@ -77,7 +85,10 @@ table::settings! {
         maxclients: u32 = "10000" in Whole::<u32>(1..=1_000_000), AnyTime;
 
         /// Password that clients give with AUTH; empty asks for none.
-        requirepass: Secret = "" in SecretText { bytes_max: 512 }, AnyTime;
+        requirepass: Secret = "" in SecretText { bytes_max: PASSWORD_BYTES_MAX }, AnyTime;
+
+        /// File whose first line is the password, instead of requirepass; it is read once, at start.
+        requirepass_file: Option<PathBuf> = "" in Path { bytes_max: PATH_BYTES_MAX }, AtStart;
 
         /// Serves only loopback clients as long as there is no password.
         protected_mode: bool = "yes" in YesNo, AnyTime;
@@ -108,7 +119,10 @@ table::settings! {
         spin_us: u32 = "20" in Whole::<u32>(0..=1000), AnyTime;
 
         /// How much is logged to standard error.
-        loglevel: LogLevel = "notice" in Choice::<LogLevel>::new(), AtStart;
+        loglevel: LogLevel = "notice" in Choice::<LogLevel>::new(), AnyTime;
+
+        /// How its lines are written: text for people, or a JSON object each for what collects logs.
+        log_format: LogFormat = "text" in Choice::<LogFormat>::new(), AtStart;
     }
 
     "One value only (for the tools and files of Redis)" {
@@ -133,10 +147,18 @@ table::settings! {
 }
 
 impl Settings {
+    /// A password that was set since is not the file's any more.
+    fn drop_stale_file(&mut self) {
+        if !self.requirepass.is_from_file() {
+            self.requirepass_file = None;
+        }
+    }
+
     /// Puts in what only this host can tell, and refuses what this host cannot do.
     ///
     /// Afterwards `maxmemory` is a number of bytes, never 0.
     fn settle(&mut self, facts: &Facts) -> Result<(), (&'static str, Refusal)> {
+        self.drop_stale_file();
         if self.maxmemory == 0 {
             self.maxmemory = facts.memory_bytes / 2;
         }

@@ -1,7 +1,7 @@
 //! Addresses, socket permissions and bounds on unsent replies.
 
 use super::Refusal;
-use super::kind::{Kind, whole};
+use super::kind::{Form, Kind, whole};
 use super::memory;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
@@ -106,6 +106,10 @@ impl Kind for OctalMode {
 
     fn shape(&self) -> &'static str {
         "MODE"
+    }
+
+    fn form(&self) -> Form {
+        Form::Number
     }
 
     fn range(&self) -> String {

@@ -6,6 +6,7 @@
 //!
 //! Absent on purpose: knowledge of any particular setting.
 
+use super::kind::Form;
 use super::{Refusal, Settings};
 
 /// When a setting may change.
@@ -31,6 +32,8 @@ pub struct Setting {
     pub change: Change,
     /// One word for its value.
     pub shape: fn() -> &'static str,
+    /// How the settings file writes its value.
+    pub form: fn() -> Form,
     /// Which values are valid; empty where `doc` says it.
     pub range: fn() -> String,
     /// A valid value that differs from the default where there is one.
@@ -134,6 +137,7 @@ macro_rules! settings {
                         default: $default,
                         change: $crate::settings::Change::$change,
                         shape: || $kind.shape(),
+                        form: || $kind.form(),
                         range: || $kind.range(),
                         example: || $kind.example(),
                         put: |settings, text| {

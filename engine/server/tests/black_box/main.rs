@@ -7,4 +7,5 @@ mod bad_input;
 mod clients;
 mod limits;
 mod process;
+mod settings;
 mod start_stop;

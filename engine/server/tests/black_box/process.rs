@@ -31,9 +31,14 @@ pub struct Refused {
 impl Server {
     /// Starts a server with these flags besides port, unix socket and a small memory limit.
     pub fn start(flags: &[&str]) -> Server {
+        Server::start_with(flags, &[])
+    }
+
+    /// The same, with these variables in its environment.
+    pub fn start_with(flags: &[&str], variables: &[(&str, &str)]) -> Server {
         // The port is free now; another process may take it before the server does. Then the next one is tried.
         for _ in 0..20 {
-            match Server::try_start(free_port(), flags) {
+            match Server::try_start_with(free_port(), flags, variables) {
                 Ok(server) => return server,
                 Err(refused) if refused.stderr.contains("in use") => {}
                 Err(refused) => panic!("the server did not start: {}", refused.stderr),
@@ -44,8 +49,14 @@ impl Server {
 
     /// Starts a server on `port`, or tells why it did not start.
     pub fn try_start(port: u16, flags: &[&str]) -> Result<Server, Refused> {
+        Server::try_start_with(port, flags, &[])
+    }
+
+    /// The same, with these variables in its environment.
+    pub fn try_start_with(port: u16, flags: &[&str], variables: &[(&str, &str)]) -> Result<Server, Refused> {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut command = Command::new(env!("CARGO_BIN_EXE_pinion"));
+        command.envs(variables.iter().copied());
         command.args(["--port", &port.to_string(), "--unixsocket"]).arg(folder.path().join("sock"));
         if !flags.contains(&"--maxmemory") {
             command.args(["--maxmemory", "256mb"]);
