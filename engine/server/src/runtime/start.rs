@@ -58,12 +58,12 @@ pub fn listen(settings: &Settings) -> Result<Listening, String> {
 const ARGS_MAX: usize = 1024 * 1024;
 /// An inline request, as Redis.
 const INLINE_BYTES_MAX: usize = 64 * 1024;
-/// All arguments of one request together: Redis's client-query-buffer-limit, or less where memory is less.
-const REQUEST_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// Everything that clients are sending may take this share of the memory limit.
 const INCOMING_SHARE: u64 = 4;
 /// One request may take this share of the memory limit before it executes.
 const REQUEST_SHARE: u64 = 4;
+/// But this much in any case: an operator can raise the limit again.
+const REQUEST_BYTES_MIN: u64 = 64 * 1024;
 /// One value may take this share of the memory limit.
 const LARGE_VALUE_SHARE: u64 = 8;
 
@@ -71,6 +71,8 @@ const LARGE_VALUE_SHARE: u64 = 8;
 pub fn connection_limits(settings: &Settings) -> ConnectionLimits {
     let output = &settings.client_output_buffer_limit;
     let large_bytes_max = settings.proto_max_bulk_len.min(settings.maxmemory / LARGE_VALUE_SHARE);
+    let request_bytes_max = (settings.maxmemory / REQUEST_SHARE).max(REQUEST_BYTES_MIN);
+    let request_bytes_max = request_bytes_max.min(settings.client_query_buffer_limit);
     ConnectionLimits {
         clients_max: settings.maxclients as usize,
         idle: (!settings.timeout.is_zero()).then_some(settings.timeout),
@@ -84,7 +86,7 @@ pub fn connection_limits(settings: &Settings) -> ConnectionLimits {
         requests: Limits {
             bulk_bytes_max: bytes(settings.proto_max_bulk_len),
             large_bytes_max: bytes(large_bytes_max),
-            request_bytes_max: bytes(REQUEST_BYTES_MAX.min(settings.maxmemory / REQUEST_SHARE)),
+            request_bytes_max: bytes(request_bytes_max),
             args_max: ARGS_MAX,
             inline_bytes_max: INLINE_BYTES_MAX,
             authenticated: false,

@@ -107,6 +107,7 @@ fn command() -> Command {
     for setting in Settings::TABLE {
         let flag = Arg::new(setting.name)
             .long(setting.name)
+            .aliases(setting.aliases())
             .value_name((setting.shape)())
             .help(help(setting))
             .help_heading(setting.group)

@@ -83,6 +83,40 @@ impl<T: Copy + Into<u64> + TryFrom<u64>> Kind for Whole<T> {
     }
 }
 
+/// A whole number within a range that goes below zero.
+pub(super) struct Integer(pub RangeInclusive<i64>);
+
+impl Kind for Integer {
+    type Value = i64;
+
+    fn parse(&self, text: &str) -> Result<i64, Refusal> {
+        let (min, max) = (*self.0.start(), *self.0.end());
+        require_digits(text, min, max)?;
+        let number = text.parse().ok().filter(|number| self.0.contains(number));
+        number.ok_or_else(|| out_of_range(min, max))
+    }
+
+    fn show(&self, value: &i64) -> String {
+        value.to_string()
+    }
+
+    fn shape(&self) -> &'static str {
+        "NUMBER"
+    }
+
+    fn form(&self) -> Form {
+        Form::Number
+    }
+
+    fn range(&self) -> String {
+        format!("{} to {}", self.0.start(), self.0.end())
+    }
+
+    fn example(&self) -> String {
+        self.0.start().to_string()
+    }
+}
+
 /// Whole seconds within a range.
 pub(super) struct Seconds(pub RangeInclusive<u64>);
 
@@ -352,16 +386,21 @@ impl Kind for Path {
 
 /// A whole number in `min..=max`, in Redis's words if it is not.
 pub(super) fn whole(text: &str, min: u64, max: u64) -> Result<u64, Refusal> {
+    require_digits(text, min, max)?;
+    let number = text.parse().ok().filter(|number| (min..=max).contains(number));
+    number.ok_or_else(|| out_of_range(min, max))
+}
+
+fn require_digits(text: &str, min: impl fmt::Display, max: impl fmt::Display) -> Result<(), Refusal> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         let what = "argument couldn't be parsed into an integer";
         return Err(Refusal::new(what, format!("write a whole number from {min} to {max}, without a unit")));
     }
-    let number = text.parse().ok().filter(|number| (min..=max).contains(number));
-    number.ok_or_else(|| out_of_range(min, max))
+    Ok(())
 }
 
-pub(super) fn out_of_range(min: u64, max: u64) -> Refusal {
+pub(super) fn out_of_range(min: impl fmt::Display, max: impl fmt::Display) -> Refusal {
     Refusal::new(format!("argument must be between {min} and {max} inclusive"), "")
 }
 
@@ -389,6 +428,20 @@ mod tests {
             check(&port, text, Err(NO_INTEGER));
         }
         check(&Whole::<u32>(1..=9), "0", Err("argument must be between 1 and 9 inclusive"));
+    }
+
+    #[test]
+    fn integers_may_be_below_zero() {
+        let size = Integer(-5..=10);
+        for (text, expected) in [("-5", "-5"), ("0", "0"), ("-0", "0"), ("10", "10")] {
+            check(&size, text, Ok(expected));
+        }
+        for outside in ["-6", "11", "-99999999999999999999", "99999999999999999999"] {
+            check(&size, outside, Err("argument must be between -5 and 10 inclusive"));
+        }
+        for text in ["", "-", "--1", "1.5", "+1"] {
+            check(&size, text, Err(NO_INTEGER));
+        }
     }
 
     #[test]

@@ -176,7 +176,7 @@ mod tests {
         let mut live = live();
         live.set(&[("Timeout", "5"), ("maxclients", "20000")]).unwrap();
         assert_eq!((live.get("TIMEOUT").as_deref(), live.get("maxclients").as_deref()), (Some("5"), Some("20000")));
-        assert!(live.set(&[("timeout", "6"), ("maxmemory", "1mb")]).is_err());
+        assert!(live.set(&[("timeout", "6"), ("maxmemory", "1tb")]).is_err());
         assert_eq!((live.get("timeout").as_deref(), live.revision()), (Some("5"), 1));
     }
 

@@ -77,7 +77,7 @@ pub fn load(
     let mut warnings = Vec::new();
     read_password(&mut asked, read_file, &mut warnings).map_err(|refusal| placed(("requirepass-file", refusal)))?;
     let mut settings = asked.clone();
-    settings.settle(facts).map_err(placed)?;
+    settings.settle(facts).and_then(|()| settings.require_memory()).map_err(placed)?;
     // The folder that we run in can only be unknown if it was removed; then the path stays as it was given.
     let file = path.map(|path| std::path::absolute(&path).unwrap_or(path));
     let loaded = Box::new(Loaded { settings, asked, file, warnings });

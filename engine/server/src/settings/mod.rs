@@ -37,7 +37,7 @@ pub use table::{Change, Setting};
 use cache::Policy;
 use cores::CoreList;
 use fixed::{Fixed, Only};
-use kind::{Choice, Path, Seconds, Secret, SecretText, Whole, YesNo};
+use kind::{Choice, Integer, Path, Seconds, Secret, SecretText, Whole, YesNo};
 use memory::{GIB, MIB, Memory};
 use network::{AddressList, OctalMode, OutputLimitClasses};
 use std::path::PathBuf;
@@ -54,6 +54,11 @@ const PATH_BYTES_MAX: usize = 4095;
 
 /// The most `maxmemory`: what a user process can map.
 const MEMORY_BYTES_MAX: u64 = 128 * 1024 * GIB;
+
+/// Redis's bounds for settings that have no other.
+const INT_MAX: u32 = i32::MAX as u32;
+const INT_MIN: i64 = i32::MIN as i64;
+const LONG_MAX: u64 = i64::MAX as u64;
 
 table::settings! {
     "Network" {
@@ -96,6 +101,9 @@ table::settings! {
         /// Longest single argument of a request.
         proto_max_bulk_len: u64 = "512mb" in Memory { range: MIB..=GIB, zero: false }, AnyTime;
 
+        /// All arguments of one request together, or a quarter of maxmemory if that is less: what is longer gets -OOM.
+        client_query_buffer_limit: u64 = "1gb" in Memory { range: MIB..=GIB, zero: false }, AnyTime;
+
         /// Bounds on unsent replies, as "normal HARD SOFT SECONDS": above SOFT bytes we stop reading from the client,
         /// until it reads or has stalled for about a second; above HARD bytes, or after SECONDS above SOFT, it is
         /// closed. 0 switches a bound off.
@@ -103,8 +111,8 @@ table::settings! {
     }
 
     "Memory" {
-        /// Memory of the whole process; 0 takes half of what this host or its cgroup allows.
-        maxmemory: u64 = "0" in Memory { range: MEMORY_BYTES_MIN..=MEMORY_BYTES_MAX, zero: true }, AnyTime;
+        /// Memory of the whole process, from 32mb at the start; 0 takes half of what this host or its cgroup allows.
+        maxmemory: u64 = "0" in Memory { range: 1..=MEMORY_BYTES_MAX, zero: true }, AnyTime;
 
         /// What goes when memory is full.
         maxmemory_policy: Policy = "allkeys-s3fifo" in Choice::<Policy>::new(), AnyTime;
@@ -143,6 +151,118 @@ table::settings! {
 
         /// Append-only file.
         appendonly: Fixed = "no" in Only { value: "no", mend: "Pinion writes no append-only file" }, AnyTime;
+
+        /// Server whose copy this one is.
+        replicaof: Fixed = "" in Only { value: "", mend: "Pinion copies no other server" }, AtStart;
+
+        /// User for the server that is copied.
+        masteruser: Fixed = "" in Only { value: "", mend: "Pinion copies no other server" }, AnyTime;
+
+        /// Password for the server that is copied.
+        masterauth: Fixed = "" in Only { value: "", mend: "Pinion copies no other server" }, AnyTime;
+
+        /// Replicas that a write needs.
+        min_replicas_to_write: Fixed = "0" in Only { value: "0", mend: "Pinion has no replicas" }, AnyTime;
+
+        /// Redis Cluster.
+        cluster_enabled: Fixed = "no" in Only { value: "no", mend: "this release is one node" }, AtStart;
+
+        /// TLS port.
+        tls_port: Fixed = "0" in Only { value: "0", mend: "put a proxy that ends TLS before it" }, AnyTime;
+
+        /// Password of the TLS key.
+        tls_key_file_pass: Fixed = "" in Only { value: "", mend: "put a proxy that ends TLS before it" }, AnyTime;
+
+        /// Password of the TLS key for outgoing connections.
+        tls_client_key_file_pass: Fixed =
+            "" in Only { value: "", mend: "put a proxy that ends TLS before it" }, AnyTime;
+
+        /// Events on changes of keys.
+        notify_keyspace_events: Fixed = "" in Only { value: "", mend: "Pinion publishes no events" }, AnyTime;
+
+        /// Memory of all clients together above which some are closed.
+        maxmemory_clients: Fixed =
+            "0" in Only { value: "0", mend: "what clients may hold follows from maxmemory" }, AnyTime;
+    }
+
+    "Accepted and without effect (Redis tunes its own machinery with them)" {
+        /// Keys looked at per eviction.
+        maxmemory_samples: u32 = "5" in Whole::<u32>(1..=64), AnyTime;
+
+        /// Effort of an eviction.
+        maxmemory_eviction_tenacity: u32 = "10" in Whole::<u32>(0..=100), AnyTime;
+
+        /// How the use count of LFU grows.
+        lfu_log_factor: u32 = "10" in Whole::<u32>(0..=INT_MAX), AnyTime;
+
+        /// Minutes after which the use count of LFU shrinks.
+        lfu_decay_time: u32 = "1" in Whole::<u32>(0..=INT_MAX), AnyTime;
+
+        /// Evicted values are freed later.
+        lazyfree_lazy_eviction: bool = "yes" in YesNo, AnyTime;
+
+        /// Expired values are freed later.
+        lazyfree_lazy_expire: bool = "yes" in YesNo, AnyTime;
+
+        /// Overwritten values are freed later.
+        lazyfree_lazy_server_del: bool = "yes" in YesNo, AnyTime;
+
+        /// DEL frees later, like UNLINK.
+        lazyfree_lazy_user_del: bool = "yes" in YesNo, AnyTime;
+
+        /// FLUSHALL frees later, like FLUSHALL ASYNC.
+        lazyfree_lazy_user_flush: bool = "yes" in YesNo, AnyTime;
+
+        /// Effort of removing expired keys.
+        active_expire_effort: u32 = "1" in Whole::<u32>(1..=10), AnyTime;
+
+        /// Memory is compacted while the server runs.
+        activedefrag: bool = "no" in YesNo, AnyTime;
+
+        /// Hash tables are resized while the server is idle.
+        activerehashing: bool = "yes" in YesNo, AnyTime;
+
+        /// Rounds of upkeep per second.
+        hz: u32 = "10" in Whole::<u32>(1..=500), AnyTime;
+
+        /// More rounds of upkeep with more clients.
+        dynamic_hz: bool = "yes" in YesNo, AnyTime;
+
+        /// Fields of a hash that is one block.
+        hash_max_listpack_entries: u64 = "512" in Whole::<u64>(0..=LONG_MAX), AnyTime;
+
+        /// Longest value of a hash that is one block.
+        hash_max_listpack_value: u64 = "64" in Memory { range: 0..=LONG_MAX, zero: true }, AnyTime;
+
+        /// Size of a list's blocks: entries, or a class of bytes below 0.
+        list_max_listpack_size: i64 = "-2" in Integer(INT_MIN..=INT_MAX as i64), AnyTime;
+
+        /// Blocks at a list's ends that are not compressed.
+        list_compress_depth: u32 = "0" in Whole::<u32>(0..=INT_MAX), AnyTime;
+
+        /// Members of a set of integers that is one block.
+        set_max_intset_entries: u64 = "512" in Whole::<u64>(0..=LONG_MAX), AnyTime;
+
+        /// Members of a set that is one block.
+        set_max_listpack_entries: u64 = "128" in Whole::<u64>(0..=LONG_MAX), AnyTime;
+
+        /// Longest member of a set that is one block.
+        set_max_listpack_value: u64 = "64" in Whole::<u64>(0..=LONG_MAX), AnyTime;
+
+        /// Members of a sorted set that is one block.
+        zset_max_listpack_entries: u64 = "128" in Whole::<u64>(0..=LONG_MAX), AnyTime;
+
+        /// Longest member of a sorted set that is one block.
+        zset_max_listpack_value: u64 = "64" in Memory { range: 0..=LONG_MAX, zero: true }, AnyTime;
+
+        /// Bytes of a sparse HyperLogLog.
+        hll_sparse_max_bytes: u64 = "3000" in Memory { range: 0..=LONG_MAX, zero: true }, AnyTime;
+
+        /// Bytes of a stream's block.
+        stream_node_max_bytes: u64 = "4kb" in Memory { range: 0..=LONG_MAX, zero: true }, AnyTime;
+
+        /// Entries of a stream's block.
+        stream_node_max_entries: u64 = "100" in Whole::<u64>(0..=LONG_MAX), AnyTime;
     }
 }
 
@@ -154,6 +274,17 @@ impl Settings {
         }
     }
 
+    /// Refuses a start with less memory than a shard needs. A running server may go below: it evicts what it may, and
+    /// refuses writes.
+    fn require_memory(&self) -> Result<(), (&'static str, Refusal)> {
+        if self.maxmemory >= MEMORY_BYTES_MIN {
+            return Ok(());
+        }
+        let least = memory::shown(MEMORY_BYTES_MIN);
+        let what = format!("{} bytes are too little", self.maxmemory);
+        Err(("maxmemory", Refusal::new(what, format!("set it to {least} or more"))))
+    }
+
     /// Puts in what only this host can tell, and refuses what this host cannot do.
     ///
     /// Afterwards `maxmemory` is a number of bytes, never 0.
@@ -161,14 +292,12 @@ impl Settings {
         self.drop_stale_file();
         if self.maxmemory == 0 {
             self.maxmemory = facts.memory_bytes / 2;
-        }
-        if self.maxmemory < MEMORY_BYTES_MIN {
-            let what = format!("half of the {} bytes that this host allows is too little", facts.memory_bytes);
-            let least = memory::shown(MEMORY_BYTES_MIN);
-            return Err((
-                "maxmemory",
-                Refusal::new(what, format!("give the process twice {least}, or set it to {least}")),
-            ));
+            if self.maxmemory < MEMORY_BYTES_MIN {
+                let what = format!("half of the {} bytes that this host allows is too little", facts.memory_bytes);
+                let least = memory::shown(MEMORY_BYTES_MIN);
+                let mend = format!("give the process twice {least}, or set it to {least}");
+                return Err(("maxmemory", Refusal::new(what, mend)));
+            }
         }
         if self.maxclients > facts.clients_max {
             let most = facts.clients_max;

@@ -8,6 +8,7 @@
 //!
 //! Absent on purpose: a password that stands in a file of its own.
 
+use super::table::Setting;
 use super::{Settings, SettingsError, file, sample};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -46,7 +47,7 @@ pub(super) fn rewritten(content: &str, settings: &Settings) -> Result<String, St
     for setting in Settings::TABLE {
         let shown = (setting.show)(&settings);
         let is_default = shown == (setting.show)(&Settings::default());
-        let key = keys.iter().find(|key| key.eq_ignore_ascii_case(setting.name));
+        let key = keys.iter().find(|key| Setting::find(key).is_some_and(|found| found.name == setting.name));
         match (key, in_file.iter().find(|(name, _)| *name == setting.name)) {
             (Some(_), Some((_, true))) => {}
             (Some(key), _) => set(&mut document, key, value((setting.form)(), &shown)?),
@@ -141,7 +142,6 @@ fn write_new(path: &Path, content: &[u8], like: &fs::Metadata) -> io::Result<()>
 mod tests {
     use super::*;
     use crate::settings::Secret;
-    use crate::settings::table::Setting;
 
     fn with(pairs: &[(&str, &str)]) -> Settings {
         let mut settings = Settings::default();
@@ -172,6 +172,11 @@ mod tests {
         let expected = "# a\nmaxmemory = \"8gb\"   # ours\n\ntimeout = 60\n";
         check(content, &[("maxmemory", "8gb"), ("timeout", "60")], expected);
         check("MaxMemory = 1073741824\n", &[("maxmemory", "0")], "MaxMemory = 0\n");
+        check(
+            "hash-max-ziplist-value = 1 # old\n",
+            &[("hash-max-listpack-value", "2")],
+            "hash-max-ziplist-value = 2 # old\n",
+        );
         check("protected-mode = true\n", &[("protected-mode", "no")], "protected-mode = false\n");
         check("# a\nrequirepass = \"x\" # b\nport = 1\n", &[("port", "1")], "# a\nrequirepass = \"\" # b\nport = 1\n");
     }

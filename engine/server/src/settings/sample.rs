@@ -44,10 +44,9 @@ pub(super) fn toml() -> String {
 /// A value, as CONFIG GET shows it or a user writes it, in the form of the file.
 pub(super) fn written(form: Form, text: &str) -> String {
     match form {
-        Form::Number if text.parse::<u32>().is_ok_and(|number| number.to_string() == text) => text.to_owned(),
+        Form::Number if text.parse::<i64>().is_ok_and(|number| number.to_string() == text) => text.to_owned(),
         Form::Bytes => match memory::bytes(text) {
-            Some(0) => "0".to_owned(),
-            Some(bytes) => quoted(&memory::shown(bytes)),
+            Some(bytes) => written(Form::Number, &memory::shown(bytes)),
             None => quoted(text),
         },
         Form::Truth if text == "yes" => "true".to_owned(),
@@ -128,10 +127,11 @@ mod tests {
     fn values_have_the_form_of_toml() {
         let check = |form, text, expected: &str| assert_eq!(written(form, text), expected);
         check(Form::Number, "7", "7");
+        check(Form::Number, "-2", "-2");
         check(Form::Number, "007", "\"007\"");
         check(Form::Truth, "yes", "true");
         check(Form::Bytes, "4294967296", "\"4gb\"");
-        check(Form::Bytes, "1000", "\"1000\"");
+        check(Form::Bytes, "1000", "1000");
         check(Form::Bytes, "0", "0");
         check(Form::Text, "a\"b\\c", "'a\"b\\c'");
         check(Form::Text, "", "\"\"");

@@ -42,10 +42,30 @@ pub struct Setting {
     pub(super) show: fn(&Settings) -> String,
 }
 
+/// Other names of settings, as Redis and Valkey have them: CONFIG, the file and the flags take both.
+pub(super) const ALIASES: &[(&str, &str)] = &[
+    ("slaveof", "replicaof"),
+    ("primaryuser", "masteruser"),
+    ("primaryauth", "masterauth"),
+    ("min-slaves-to-write", "min-replicas-to-write"),
+    ("hash-max-ziplist-entries", "hash-max-listpack-entries"),
+    ("hash-max-ziplist-value", "hash-max-listpack-value"),
+    ("list-max-ziplist-size", "list-max-listpack-size"),
+    ("zset-max-ziplist-entries", "zset-max-listpack-entries"),
+    ("zset-max-ziplist-value", "zset-max-listpack-value"),
+];
+
 impl Setting {
-    /// The setting of that name; case does not matter, as in Redis.
+    /// The setting of that name or alias; case does not matter, as in Redis.
     pub fn find(name: &str) -> Option<&'static Setting> {
+        let alias = ALIASES.iter().find(|(alias, _)| alias.eq_ignore_ascii_case(name));
+        let name = alias.map_or(name, |(_, name)| name);
         Settings::TABLE.iter().find(|setting| setting.name.eq_ignore_ascii_case(name))
+    }
+
+    /// Its other names.
+    pub fn aliases(&self) -> impl Iterator<Item = &'static str> {
+        ALIASES.iter().filter(|(_, name)| *name == self.name).map(|(alias, _)| *alias)
     }
 
     /// The known name most like a mistyped one, if one is close.
@@ -149,12 +169,16 @@ macro_rules! settings {
                 },)+)+
             ];
 
-            /// Every setting's name, in the same order.
+            /// Every setting's name, in the same order, then the aliases.
             pub const NAMES: &'static [&'static str] = &{
-                let mut names = [""; Settings::TABLE.len()];
+                let count = Settings::TABLE.len();
+                let mut names = [""; Settings::TABLE.len() + $crate::settings::table::ALIASES.len()];
                 let mut at = 0;
                 while at < names.len() {
-                    names[at] = Settings::TABLE[at].name;
+                    names[at] = match at < count {
+                        true => Settings::TABLE[at].name,
+                        false => $crate::settings::table::ALIASES[at - count].0,
+                    };
                     at += 1;
                 }
                 names
@@ -173,7 +197,16 @@ mod tests {
     fn names_are_the_fields_with_dashes_and_each_is_there_once() {
         assert_eq!(Settings::NAMES[0], "port");
         assert!(Settings::NAMES.contains(&"client-output-buffer-limit"));
-        assert_eq!(Settings::NAMES.iter().collect::<HashSet<_>>().len(), Settings::TABLE.len());
+        assert_eq!(Settings::NAMES.iter().collect::<HashSet<_>>().len(), Settings::NAMES.len());
+        assert_eq!(Settings::NAMES.len(), Settings::TABLE.len() + ALIASES.len());
+    }
+
+    #[test]
+    fn every_alias_finds_its_setting() {
+        for (alias, name) in ALIASES {
+            assert_eq!(Setting::find(&alias.to_uppercase()).map(|setting| setting.name), Some(*name));
+            assert!(Setting::find(name).unwrap().aliases().any(|known| known == *alias));
+        }
     }
 
     #[test]
@@ -214,7 +247,8 @@ mod tests {
         check("spin", Some("spin-us"));
         check("foo", None);
         check("", None);
-        check("replicaof", None);
+        check("replicof", Some("replicaof"));
+        check("loadmodule", None);
     }
 
     #[test]

@@ -91,6 +91,37 @@ fn config_rewrite_keeps_the_files_comments_and_mode_and_the_next_start_reads_it(
 }
 
 #[test]
+fn a_running_server_takes_any_limit_and_comes_back_from_it() {
+    let server = Server::start(&["--maxmemory-policy", "noeviction"]);
+    let mut stream = server.connect();
+    exchange(&mut stream, b"SET k v\r\nCONFIG SET maxmemory 1\r\n", b"+OK\r\n+OK\r\n");
+    // A lower limit is reached by steps, a few per tick.
+    let mut client = server.client();
+    let refused = (0..10_000).find_map(|_| redis::cmd("SET").arg("other").arg("w").query::<()>(&mut client).err());
+    assert!(refused.is_some_and(|error| error.code() == Some("OOM")));
+    exchange(&mut stream, b"GET k\r\n", b"$1\r\nv\r\n");
+    exchange(&mut stream, b"CONFIG SET maxmemory 64mb\r\nSET k w\r\n", b"+OK\r\n+OK\r\n");
+}
+
+#[test]
+fn what_the_tools_of_redis_ask_for_is_there() {
+    let server = Server::start(&[]);
+    let mut stream = server.connect();
+    let get = |name: &str, value: &str| format!("*2\r\n${}\r\n{name}\r\n${}\r\n{value}\r\n", name.len(), value.len());
+    let both = [get("save", ""), get("appendonly", "no")].concat();
+    exchange(&mut stream, b"CONFIG GET save\r\nCONFIG GET appendonly\r\n", both.as_bytes());
+    // Encodings tune nothing here; what a tool sets it gets back, by both names.
+    exchange(&mut stream, b"CONFIG SET hash-max-ziplist-entries 7 hz 100\r\n", b"+OK\r\n");
+    let expected = get("hash-max-listpack-entries", "7");
+    exchange(&mut stream, b"CONFIG GET hash-max-listpack-entries\r\n", expected.as_bytes());
+    let refused = "-ERR CONFIG SET failed (possibly related to argument 'notify-keyspace-events') - \
+                   only '' is supported\r\n";
+    exchange(&mut stream, b"CONFIG SET notify-keyspace-events KEA\r\n", refused.as_bytes());
+    let twice = "-ERR CONFIG SET failed (possibly related to argument 'primaryuser') - duplicate parameter\r\n";
+    exchange(&mut stream, b"CONFIG SET masteruser '' primaryuser ''\r\n", twice.as_bytes());
+}
+
+#[test]
 fn without_a_file_there_is_nothing_to_rewrite() {
     let server = Server::start(&[]);
     let expected = b"-ERR The server is running without a config file\r\n";
