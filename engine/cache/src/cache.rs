@@ -176,19 +176,26 @@ impl Cache {
             keyspace: Keyspace(0),
             place: Place { slot: 0, hash: 0 },
         };
-        let Some(command) = Command::find(request.name()) else { return prepared };
-        let shape = command.shape();
-        if shape.is_container {
-            prepared.verdict = in_container(command, request);
-            return prepared;
+        let Some(mut command) = Command::find(request.name()) else { return prepared };
+        if command.shape().is_container {
+            match in_container(command, request) {
+                Ok(found) => command = found,
+                Err(fault) => {
+                    prepared.verdict = Verdict::Refuse(fault);
+                    return prepared;
+                }
+            }
         }
+        let shape = command.shape();
         if !shape.takes(request.len()) {
             prepared.verdict = Verdict::Refuse(Fault::Arity(command));
             return prepared;
         }
         prepared.verdict = Verdict::Run(command);
-        if shape.has_key {
-            let key = request.arg(1);
+        if shape.first_key > 0
+            && let Some(key) = request.get(usize::from(shape.first_key))
+        {
+            let key = key.bytes();
             if key.len() > KEY_BYTES_MAX {
                 prepared.verdict = Verdict::Refuse(Fault::KeyTooLong(command));
                 return prepared;
@@ -373,15 +380,11 @@ impl Cache {
 }
 
 #[cold]
-fn in_container(container: Command, request: Request<'_>) -> Verdict {
-    let command = match request.get(1) {
-        None => container,
-        Some(name) => match container.subcommand(name.bytes()) {
-            None => return Verdict::Refuse(Fault::UnknownSubcommand),
-            Some(command) => command,
-        },
-    };
-    if command.shape().takes(request.len()) { Verdict::Run(command) } else { Verdict::Refuse(Fault::Arity(command)) }
+fn in_container(container: Command, request: Request<'_>) -> Result<Command, Fault> {
+    match request.get(1) {
+        None => Ok(container),
+        Some(name) => container.subcommand(name.bytes()).ok_or(Fault::UnknownSubcommand),
+    }
 }
 
 /// How lines of an HTTP request begin. A web page can make a browser on this host send one, with commands in its body:

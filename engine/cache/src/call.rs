@@ -16,17 +16,24 @@ pub(crate) struct Call<'a> {
     pub command: Command,
     /// The keyspace of the client's database.
     pub keyspace: Keyspace,
-    /// Where argument 1 lives, if it is a key.
+    /// Where the first key lives, if there is one.
     pub place: Place,
     /// The arguments.
     pub request: Request<'a>,
 }
 
 impl<'a> Call<'a> {
-    /// Argument 1 as a key. Its length is checked already.
+    /// The first key, which is argument 1. Its length is checked already.
     #[inline]
     pub fn key(self) -> Key<'a> {
-        Key { keyspace: self.keyspace, place: self.place, bytes: self.request.arg(1) }
+        self.key_at(1)
+    }
+
+    /// The first key, which is argument `index` as the spec says. Its length is checked already.
+    #[inline]
+    pub fn key_at(self, index: usize) -> Key<'a> {
+        debug_assert_eq!(index, usize::from(self.command.shape().first_key), "the place belongs to the first key");
+        Key { keyspace: self.keyspace, place: self.place, bytes: self.request.arg(index) }
     }
 
     /// The bytes of argument `index`; 0 is the name.

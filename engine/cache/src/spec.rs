@@ -56,6 +56,8 @@ impl Spec {
             (flag::READONLY, category::READ),
             (flag::ADMIN, category::ADMIN | category::DANGEROUS),
             (flag::FAST, category::FAST),
+            (flag::BLOCKING, category::BLOCKING),
+            (flag::PUBSUB, category::PUBSUB),
         ];
         for (flag, category) in implied {
             if self.flags & flag != 0 {
@@ -76,21 +78,40 @@ pub(crate) struct Keys {
     pub first: i32,
     pub last: i32,
     pub step: i32,
+    /// The argument that says how many keys follow from `first` on; 0 if none does, then `last` counts.
+    pub count_at: i32,
     /// What the command does with them, in the words of Redis's key specifications.
     pub access: &'static [&'static str],
+    /// What it does with the first, if that differs.
+    pub access_first: &'static [&'static str],
 }
 
 impl Keys {
-    pub const NONE: Keys = Keys { first: 0, last: 0, step: 0, access: &[] };
+    pub const NONE: Keys = Keys { first: 0, last: 0, step: 0, count_at: 0, access: &[], access_first: &[] };
 
     /// The first argument is the only key.
     pub const fn one(access: &'static [&'static str]) -> Keys {
-        Keys { first: 1, last: 1, step: 1, access }
+        Keys::at(1, access)
+    }
+
+    /// Argument `index` is the only key.
+    pub const fn at(index: i32, access: &'static [&'static str]) -> Keys {
+        Keys { first: index, last: index, step: 1, access, ..Keys::NONE }
+    }
+
+    /// Arguments 1 and 2 are keys that are used differently.
+    pub const fn two(first: &'static [&'static str], second: &'static [&'static str]) -> Keys {
+        Keys { first: 1, last: 2, step: 1, access: second, access_first: first, ..Keys::NONE }
+    }
+
+    /// Argument `count_at` says how many keys follow it, at every `step`th argument.
+    pub const fn counted(count_at: i32, step: i32, access: &'static [&'static str]) -> Keys {
+        Keys { first: count_at + 1, last: 0, step, count_at, access, ..Keys::NONE }
     }
 
     /// Every `step`th argument is a key.
     pub const fn every(step: i32, access: &'static [&'static str]) -> Keys {
-        Keys { first: 1, last: -1, step, access }
+        Keys { first: 1, last: -1, step, access, ..Keys::NONE }
     }
 }
 
@@ -108,6 +129,21 @@ pub(crate) mod flag {
     /// Allowed before authentication.
     pub const NO_AUTH: u32 = 1 << 8;
     pub const ALLOW_BUSY: u32 = 1 << 9;
+    /// Not to be queued in a transaction.
+    pub const NO_MULTI: u32 = 1 << 10;
+    /// May wait.
+    pub const BLOCKING: u32 = 1 << 11;
+    /// Its keys are found by looking at more than their positions.
+    pub const MOVABLEKEYS: u32 = 1 << 12;
+    /// Not shown by MONITOR.
+    pub const SKIP_MONITOR: u32 = 1 << 13;
+    /// Not shown by SLOWLOG.
+    pub const SKIP_SLOWLOG: u32 = 1 << 14;
+    /// Its keys may be missing.
+    pub const NO_MANDATORY_KEYS: u32 = 1 << 15;
+    pub const PUBSUB: u32 = 1 << 16;
+    /// Allowed while clients are paused although it looks like a write, or the other way round.
+    pub const MAY_REPLICATE: u32 = 1 << 17;
 
     /// Names in the order in which COMMAND INFO prints them.
     pub const NAMES: &[(u32, &str)] = &[
@@ -121,6 +157,14 @@ pub(crate) mod flag {
         (FAST, "fast"),
         (NO_AUTH, "no_auth"),
         (ALLOW_BUSY, "allow_busy"),
+        (NO_MULTI, "no_multi"),
+        (BLOCKING, "blocking"),
+        (MOVABLEKEYS, "movablekeys"),
+        (SKIP_MONITOR, "skip_monitor"),
+        (SKIP_SLOWLOG, "skip_slowlog"),
+        (NO_MANDATORY_KEYS, "no_mandatory_keys"),
+        (PUBSUB, "pubsub"),
+        (MAY_REPLICATE, "may_replicate"),
     ];
 }
 
@@ -135,6 +179,10 @@ pub(crate) mod category {
     pub const SLOW: u32 = 1 << 6;
     pub const DANGEROUS: u32 = 1 << 7;
     pub const CONNECTION: u32 = 1 << 8;
+    pub const BITMAP: u32 = 1 << 9;
+    pub const BLOCKING: u32 = 1 << 10;
+    pub const TRANSACTION: u32 = 1 << 11;
+    pub const PUBSUB: u32 = 1 << 12;
 
     /// Names in the order in which COMMAND INFO prints them.
     pub const NAMES: &[(u32, &str)] = &[
@@ -142,11 +190,15 @@ pub(crate) mod category {
         (READ, "@read"),
         (WRITE, "@write"),
         (STRING, "@string"),
+        (BITMAP, "@bitmap"),
+        (PUBSUB, "@pubsub"),
         (ADMIN, "@admin"),
         (FAST, "@fast"),
         (SLOW, "@slow"),
+        (BLOCKING, "@blocking"),
         (DANGEROUS, "@dangerous"),
         (CONNECTION, "@connection"),
+        (TRANSACTION, "@transaction"),
     ];
 }
 
@@ -162,5 +214,7 @@ pub(crate) const ACCESS_MODIFY: &[&str] = &["RW", "access", "update"];
 pub(crate) const ACCESS_UPDATE: &[&str] = &["RW", "update"];
 /// Adds to the value.
 pub(crate) const ACCESS_INSERT: &[&str] = &["RW", "insert"];
+/// Reads the value and removes the key.
+pub(crate) const ACCESS_TAKE: &[&str] = &["RW", "access", "delete"];
 /// Removes the key.
 pub(crate) const ACCESS_DELETE: &[&str] = &["RM", "delete"];

@@ -5,7 +5,7 @@
 //!
 //! Invariants
 //! - Look-up of a name allocates nothing and compares whole words, not bytes.
-//! - Names outside containers consist of lower-case letters, at most 16 (checked at compile time).
+//! - Names outside containers consist of lower-case letters and underscores, at most 16 (checked at compile time).
 
 use protocol::Reply;
 
@@ -168,8 +168,8 @@ pub(crate) struct Shape {
     pub args_min: u32,
     /// Most arguments.
     pub args_max: u32,
-    /// True if argument 1 is a key.
-    pub has_key: bool,
+    /// The argument that is the first key; 0 if none is.
+    pub first_key: u8,
     /// True if argument 1 may name a subcommand.
     pub is_container: bool,
     /// Length of the name.
@@ -232,7 +232,8 @@ const fn word_of(name: &[u8]) -> u128 {
     let mut word = 0u128;
     let mut i = 0;
     while i < name.len() {
-        assert!(name[i].is_ascii_lowercase());
+        // An underscore becomes the byte that DEL stays: such a misspelling is found, and nothing else is.
+        assert!(name[i].is_ascii_lowercase() || name[i] == b'_');
         word = word << 8 | name[i] as u128;
         i += 1;
     }
@@ -258,14 +259,14 @@ const fn buckets() -> [Option<Command>; BUCKET_COUNT] {
 
 const fn shapes() -> [Shape; COMMAND_COUNT] {
     let mut shapes =
-        [Shape { args_min: 0, args_max: 0, has_key: false, is_container: false, name_bytes: 0 }; COMMAND_COUNT];
+        [Shape { args_min: 0, args_max: 0, first_key: 0, is_container: false, name_bytes: 0 }; COMMAND_COUNT];
     let mut i = 0;
     while i < COMMAND_COUNT {
         let spec = &SPECS[i];
         shapes[i] = Shape {
             args_min: spec.arity.unsigned_abs(),
             args_max: if spec.arity < 0 { u32::MAX } else { spec.arity.unsigned_abs() },
-            has_key: spec.keys.first == 1,
+            first_key: spec.keys.first as u8,
             is_container: is_container(spec.name.as_bytes()),
             name_bytes: spec.name.len() as u8,
         };
@@ -301,6 +302,7 @@ const fn starts_with(text: &[u8], prefix: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spec::flag;
 
     #[test]
     fn every_command_is_found_in_any_case() {
@@ -334,7 +336,10 @@ mod tests {
         for spec in SPECS {
             assert!(!spec.summary.is_empty() && spec.summary.len() < 100, "{}", spec.name);
             assert!(spec.arity != 0, "{}", spec.name);
-            assert!(matches!(spec.keys.first, 0 | 1), "{}: routing looks at argument 1", spec.name);
+            let keys = spec.keys;
+            assert!((0..=3).contains(&keys.first), "{}: the first key is near the name", spec.name);
+            assert!(keys.first < spec.arity.abs() || spec.flags & flag::NO_MANDATORY_KEYS != 0, "{}", spec.name);
+            assert!(keys.count_at == 0 || spec.flags & flag::MOVABLEKEYS != 0, "{}", spec.name);
         }
     }
 }

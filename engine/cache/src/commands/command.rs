@@ -6,7 +6,7 @@ use crate::answer::Refusal;
 use crate::cache::Cache;
 use crate::call::Call;
 use crate::glob::{self, Case};
-use crate::spec::{Spec, category, flag};
+use crate::spec::{Keys, Spec, category, flag};
 use crate::table::Command;
 
 const COMMAND_BASE: Spec = Spec {
@@ -146,9 +146,9 @@ fn answer_info(command: Command, reply: &mut Reply<'_>) {
     reply.bulk(spec.name.as_bytes());
     reply.integer(i64::from(spec.arity));
     answer_names(flag::NAMES, spec.flags, reply);
-    reply.integer(i64::from(spec.keys.first));
-    reply.integer(i64::from(spec.keys.last));
-    reply.integer(i64::from(spec.keys.step));
+    // Keys that are counted by an argument have no fixed range.
+    let range = if spec.keys.count_at > 0 { [0; 3] } else { [spec.keys.first, spec.keys.last, spec.keys.step] };
+    range.into_iter().for_each(|number| reply.integer(i64::from(number)));
     answer_names(category::NAMES, spec.all_categories(), reply);
     reply.array(spec.tips.len());
     spec.tips.iter().for_each(|tip| reply.bulk(tip.as_bytes()));
@@ -165,21 +165,40 @@ fn answer_names(names: &[(u32, &str)], bits: u32, reply: &mut Reply<'_>) {
 
 /// Where the keys are, in the form that Redis 7 gives beside first, last and step.
 fn answer_key_specifications(spec: &Spec, reply: &mut Reply<'_>) {
-    if spec.keys.first == 0 {
+    let keys = spec.keys;
+    if keys.first == 0 {
         reply.array(0);
         return;
     }
-    reply.array(1);
+    // A range counts its last key from the first one, or from the end if it is negative.
+    let last = if keys.last < 0 { keys.last } else { keys.last - keys.first };
+    if keys.access_first.is_empty() {
+        reply.array(1);
+        answer_key_specification(keys, keys.first, last, keys.access, reply);
+    } else {
+        reply.array(2);
+        answer_key_specification(keys, keys.first, 0, keys.access_first, reply);
+        let last = if keys.last < 0 { keys.last } else { last - keys.step };
+        answer_key_specification(keys, keys.first + keys.step, last, keys.access, reply);
+    }
+}
+
+/// One group of keys that are used alike: from argument `first` on, `last` counted from there.
+fn answer_key_specification(keys: Keys, first: i32, last: i32, access: &[&str], reply: &mut Reply<'_>) {
     reply.map(3);
     reply.bulk(b"flags");
-    reply.set(spec.keys.access.len());
-    spec.keys.access.iter().for_each(|word| reply.simple(word));
+    reply.set(access.len());
+    access.iter().for_each(|word| reply.simple(word));
     reply.bulk(b"begin_search");
-    answer_method("index", &[("index", spec.keys.first)], reply);
-    reply.bulk(b"find_keys");
-    // A range counts its last key from the first one, or from the end if it is negative.
-    let last = if spec.keys.last < 0 { spec.keys.last } else { spec.keys.last - spec.keys.first };
-    answer_method("range", &[("lastkey", last), ("keystep", spec.keys.step), ("limit", 0)], reply);
+    if keys.count_at > 0 {
+        answer_method("index", &[("index", keys.count_at)], reply);
+        reply.bulk(b"find_keys");
+        answer_method("keynum", &[("keynumidx", 0), ("firstkey", 1), ("keystep", keys.step)], reply);
+    } else {
+        answer_method("index", &[("index", first)], reply);
+        reply.bulk(b"find_keys");
+        answer_method("range", &[("lastkey", last), ("keystep", keys.step), ("limit", 0)], reply);
+    }
 }
 
 fn answer_method(kind: &str, numbers: &[(&str, i32)], reply: &mut Reply<'_>) {
