@@ -21,7 +21,7 @@ use crate::runtime::control::{self, HostFigures};
 use crate::runtime::core::{self, CoreStart};
 use crate::runtime::logs::Logs;
 use crate::runtime::{check, start, uring};
-use crate::settings::{self, Facts, FileText, Loaded, Startup};
+use crate::settings::{self, Facts, FileText, Imported, Loaded, Startup};
 
 /// Descriptors that are not clients: listeners, ring, /proc files, standard streams.
 const DESCRIPTORS_RESERVED: u64 = 32;
@@ -39,6 +39,7 @@ pub fn main() -> Result<(), String> {
             show(&text);
             return Ok(());
         }
+        Startup::Imported(imported) => return tell_import(imported),
     };
     let logs = Logs::to_stderr(&loaded.settings);
     for warning in &loaded.warnings {
@@ -78,6 +79,18 @@ fn check(loaded: &Loaded) -> Result<(), String> {
         None => show(&"settings ok\n"),
     }
     Ok(())
+}
+
+/// Prints a translated redis.conf, and what is to be said of it.
+fn tell_import(Imported { toml, remarks, problem }: Imported) -> Result<(), String> {
+    show(&toml);
+    for remark in remarks {
+        eprintln!("{remark}");
+    }
+    match problem {
+        None => Ok(()),
+        Some(problem) => Err(format!("as it stands a server would not start with it: {problem}")),
+    }
 }
 
 /// Reads a settings file, or one more byte than a settings file may have: the loader refuses it then.

@@ -26,12 +26,14 @@ Examples:
   pinion --port 7000 --maxmemory 4gb
   pinion /etc/pinion.toml --cores 2
   pinion --print-config > pinion.toml
-  pinion --check-config pinion.toml";
+  pinion --check-config pinion.toml
+  pinion --import-redis-conf /etc/redis/redis.conf > pinion.toml";
 
 /// Flags that print or check something instead of starting the server.
 const CHECK: &str = "check-config";
 const SAMPLE: &str = "print-config";
 const VERSION: &str = "version";
+const IMPORT: &str = "import-redis-conf";
 
 /// What is done with the settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +57,8 @@ pub(super) enum CommandLine {
     },
     /// Print this and leave.
     Print(String),
+    /// Print this redis.conf as a settings file and leave.
+    Import(PathBuf),
 }
 
 impl CommandLine {
@@ -69,6 +73,9 @@ impl CommandLine {
         }
         if matches.get_flag(SAMPLE) {
             return Ok(CommandLine::Print(sample::toml()));
+        }
+        if let Some(path) = matches.get_one::<PathBuf>(IMPORT) {
+            return Ok(CommandLine::Import(path.clone()));
         }
         let given = |setting: &'static Setting| Some((setting, matches.get_one::<String>(setting.name)?.clone()));
         let values = Settings::TABLE.iter().filter_map(given).collect();
@@ -99,10 +106,17 @@ fn command() -> Command {
         .disable_help_flag(true)
         .disable_version_flag(true)
         .arg(Arg::new("FILE").help("Settings file").value_parser(path.clone()))
-        .arg(Arg::new("config").long("config").value_name("FILE").help("Settings file").value_parser(path))
+        .arg(Arg::new("config").long("config").value_name("FILE").help("Settings file").value_parser(path.clone()))
         .arg(Arg::new("help").short('h').long("help").help("Prints this").action(ArgAction::Help))
         .arg(switch(VERSION, "Prints the version and what it is compatible with").short('v'))
         .arg(switch(CHECK, "Says whether it would start with these flags and this file, without listening"))
+        .arg(
+            Arg::new(IMPORT)
+                .long(IMPORT)
+                .value_name("FILE")
+                .help("Prints a redis.conf or valkey.conf as a settings file, and names what it leaves out")
+                .value_parser(path),
+        )
         .arg(switch(SAMPLE, "Prints a settings file with every setting, its documentation and its default"));
     for setting in Settings::TABLE {
         let flag = Arg::new(setting.name)

@@ -2,7 +2,7 @@
 
 use super::command_line::{CommandLine, Task};
 use super::host::Facts;
-use super::{Refusal, Secret, Settings, SettingsError, file};
+use super::{Imported, Refusal, Secret, Settings, SettingsError, file, import};
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -33,6 +33,8 @@ pub enum Startup {
     Check(Box<Loaded>),
     /// Print this to standard output and exit with 0.
     Print(String),
+    /// Print a translated redis.conf, and to standard error what is to be said of it.
+    Imported(Imported),
 }
 
 /// Settings, and where they came from.
@@ -58,12 +60,16 @@ pub fn load(
 ) -> Result<Startup, SettingsError> {
     let (task, path, flags) = match CommandLine::parse(args)? {
         CommandLine::Print(text) => return Ok(Startup::Print(text)),
+        CommandLine::Import(path) => {
+            let content = content(&path, "redis.conf", read_file)?;
+            return import(&path.display().to_string(), &content, facts).map(Startup::Imported);
+        }
         CommandLine::Start { task, file, values } => (task, file, values),
     };
     let mut asked = Settings::default();
     let mut places = Vec::new();
     if let Some(path) = &path {
-        for entry in file::entries(&path.display().to_string(), &content(path, read_file)?)? {
+        for entry in file::entries(&path.display().to_string(), &content(path, "settings file", read_file)?)? {
             put(&mut asked, entry, &mut places)?;
         }
     }
@@ -77,7 +83,7 @@ pub fn load(
     let mut warnings = Vec::new();
     read_password(&mut asked, read_file, &mut warnings).map_err(|refusal| placed(("requirepass-file", refusal)))?;
     let mut settings = asked.clone();
-    settings.settle(facts).and_then(|()| settings.require_memory()).map_err(placed)?;
+    settle(&mut settings, facts).map_err(placed)?;
     // The folder that we run in can only be unknown if it was removed; then the path stays as it was given.
     let file = path.map(|path| std::path::absolute(&path).unwrap_or(path));
     let loaded = Box::new(Loaded { settings, asked, file, warnings });
@@ -85,6 +91,12 @@ pub fn load(
         Task::Run => Startup::Run(loaded),
         Task::Check => Startup::Check(loaded),
     })
+}
+
+/// What this host makes of the settings, and what a start needs.
+pub(super) fn settle(settings: &mut Settings, facts: &Facts) -> Result<(), (&'static str, Refusal)> {
+    settings.settle(facts)?;
+    settings.require_memory()
 }
 
 /// Puts one value in and remembers where it came from.
@@ -130,16 +142,15 @@ fn read_password(settings: &mut Settings, read_file: ReadFile<'_>, warnings: &mu
     Ok(())
 }
 
-/// A settings file's text.
-pub(super) fn content(path: &Path, read_file: ReadFile<'_>) -> Result<String, SettingsError> {
-    let refuse = |what: String, mend| SettingsError::new(path.display().to_string(), Refusal::new(what, mend));
-    let content = read_file(path).map_err(|error| {
-        let what = format!("the settings file cannot be read: {}", reason(&error));
-        refuse(what, "name a readable TOML file, or none")
+/// A file's text; `what` says in errors what it should be.
+fn content(path: &Path, what: &str, read_file: ReadFile<'_>) -> Result<String, SettingsError> {
+    let refuse = |refusal| SettingsError::new(path.display().to_string(), refusal);
+    let FileText { text, .. } = read_file(path).map_err(|error| {
+        refuse(Refusal::new(format!("the {what} cannot be read: {}", reason(&error)), "name a readable one"))
     })?;
-    match content.text.len() <= FILE_BYTES_MAX {
-        true => Ok(content.text),
-        false => Err(refuse(format!("{} bytes are no settings file", content.text.len()), "name a TOML file")),
+    match text.len() <= FILE_BYTES_MAX {
+        true => Ok(text),
+        false => Err(refuse(Refusal::new(format!("more than {FILE_BYTES_MAX} bytes are no {what}"), "name another"))),
     }
 }
 
@@ -229,12 +240,12 @@ mod tests {
 
     #[test]
     fn a_missing_file_is_one_line() {
-        let expected = "no.toml: the settings file cannot be read: no such file; name a readable TOML file, or none";
+        let expected = "no.toml: the settings file cannot be read: no such file; name a readable one";
         check_error(&["no.toml"], "", expected);
         check_error(
             &["f.toml"],
             &" ".repeat(FILE_BYTES_MAX + 1),
-            "f.toml: 1048577 bytes are no settings file; name a TOML file",
+            "f.toml: more than 1048576 bytes are no settings file; name another",
         );
     }
 

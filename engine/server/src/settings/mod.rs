@@ -16,11 +16,13 @@ mod error;
 mod file;
 mod fixed;
 mod host;
+mod import;
 mod kind;
 mod live;
 mod load;
 mod memory;
 mod network;
+mod redis_conf;
 mod rewrite;
 mod sample;
 mod table;
@@ -28,6 +30,7 @@ mod table;
 pub use cores::Cores;
 pub use error::{Refusal, SettingsError};
 pub use host::{Facts, memory_allowed};
+pub use import::{Imported, import};
 pub use kind::{Form, LogFormat, LogLevel};
 pub use live::Live;
 pub use load::{FILE_BYTES_MAX, FileText, Loaded, ReadFile, Startup, load};
@@ -54,6 +57,12 @@ const PATH_BYTES_MAX: usize = 4095;
 
 /// The most `maxmemory`: what a user process can map.
 const MEMORY_BYTES_MAX: u64 = 128 * 1024 * GIB;
+
+/// Heading of what has one value.
+const ONE_VALUE: &str = "One value only (for the tools and files of Redis)";
+
+/// Heading of what is stored and echoed, and does nothing.
+const WITHOUT_EFFECT: &str = "Accepted and without effect (Redis tunes its own machinery with them)";
 
 /// Redis's bounds for settings that have no other.
 const INT_MAX: u32 = i32::MAX as u32;
@@ -133,7 +142,7 @@ table::settings! {
         log_format: LogFormat = "text" in Choice::<LogFormat>::new(), AtStart;
     }
 
-    "One value only (for the tools and files of Redis)" {
+    ONE_VALUE {
         /// Databases that SELECT reaches.
         databases: Fixed = "16" in Only { value: "16", mend: "every database costs nothing until it is used" }, AtStart;
 
@@ -185,7 +194,7 @@ table::settings! {
             "0" in Only { value: "0", mend: "what clients may hold follows from maxmemory" }, AnyTime;
     }
 
-    "Accepted and without effect (Redis tunes its own machinery with them)" {
+    WITHOUT_EFFECT {
         /// Keys looked at per eviction.
         maxmemory_samples: u32 = "5" in Whole::<u32>(1..=64), AnyTime;
 

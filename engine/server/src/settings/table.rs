@@ -116,7 +116,7 @@ fn distance(from: &str, to: &str) -> usize {
 
 macro_rules! settings {
     ($(
-        $group:literal {
+        $group:tt {
             $(
                 $(#[doc = $doc:literal])+
                 $field:ident: $type:ty = $default:literal in $kind:expr, $change:ident;

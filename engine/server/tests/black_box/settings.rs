@@ -63,6 +63,38 @@ fn version_and_sample_are_printed() {
 }
 
 #[test]
+fn a_redis_conf_becomes_a_file_that_loads() {
+    let folder = tempfile::tempdir().unwrap();
+    let (conf, toml) = (folder.path().join("redis.conf"), folder.path().join("pinion.toml"));
+    let content = "# Redis\nbind 127.0.0.1\nport 7001\nmaxmemory 300mb\nmaxmemory-policy volatile-lru\n\
+                   requirepass \"a b\"\nsave 3600 1\nrename-command FLUSHALL \"\"\nmaxclients 100\n";
+    fs::write(&conf, content).unwrap();
+    let output = run(&["--import-redis-conf", path_text(&conf)]);
+    assert_eq!(output.status.code(), Some(0));
+    let remarks = text(&output.stderr);
+    assert_eq!(remarks.lines().count(), 2, "{remarks}");
+    assert!(
+        remarks.contains("redis.conf:7: save: ") && remarks.contains("redis.conf:8: rename-command: "),
+        "{remarks}"
+    );
+    fs::write(&toml, &output.stdout).unwrap();
+    let check = run(&["--check-config", path_text(&toml)]);
+    assert_eq!((check.status.code(), text(&check.stderr).as_str()), (Some(0), ""));
+    let server = Server::start(&["--config", path_text(&toml)]);
+    let mut stream = server.connect();
+    exchange(&mut stream, b"AUTH \"a b\"\r\n", b"+OK\r\n");
+    exchange(&mut stream, b"CONFIG GET maxclients\r\n", b"*2\r\n$10\r\nmaxclients\r\n$3\r\n100\r\n");
+
+    fs::write(&conf, "port 0\n").unwrap();
+    let output = run(&["--import-redis-conf", path_text(&conf)]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("would not start with it"), "{}", text(&output.stderr));
+    fs::write(&conf, "requirepass \"open\n").unwrap();
+    let output = run(&["--import-redis-conf", path_text(&conf)]);
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
+}
+
+#[test]
 fn config_rewrite_keeps_the_files_comments_and_mode_and_the_next_start_reads_it() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("pinion.toml");
