@@ -5,6 +5,8 @@
 //! - `splices` stays ordered by `at`; a spliced value goes out before `bytes[at]`.
 //! - What lies before the start of this reply is never touched.
 //!
+//! The answers of memcached's protocol are written onto the same output; `memcache::reply` has them.
+//!
 //! Absent on purpose: sending, reply order between requests, command meaning.
 
 mod double;
@@ -40,11 +42,11 @@ pub struct Mark {
 /// Writes one client's answers. Borrows the connection's output buffers.
 #[derive(Debug)]
 pub struct Reply<'a> {
-    bytes: &'a mut Vec<u8>,
-    splices: &'a mut Vec<Spliced>,
+    pub(crate) bytes: &'a mut Vec<u8>,
+    pub(crate) splices: &'a mut Vec<Spliced>,
     version: Version,
     /// Wire bytes of the large values written here.
-    spliced_bytes: usize,
+    pub(crate) spliced_bytes: usize,
     bytes_max: usize,
 }
 

@@ -17,12 +17,12 @@ mod error;
 mod header;
 mod inline;
 mod parse;
-mod parts;
 pub mod reply;
 
-pub use assembler::{Assembler, Fed, FedState};
+pub use crate::assembly::{Fed, FedState, Parsed};
+pub use assembler::Assembler;
 pub use error::ProtocolError;
-pub use parse::{Parsed, parse};
+pub use parse::parse;
 
 /// Longest line before its CR or LF when it is a header, in bytes.
 pub const HEADER_BYTES_MAX: usize = 64 * 1024;

@@ -21,33 +21,16 @@
 //!
 //! Absent on purpose: recovery from errors. A broken stream has no next request.
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use memchr::memchr;
 
 use super::header::{Line, Progress};
-use super::parts::{Parts, SMALL_BYTES_MAX};
+use super::inline;
 use super::{Limits, ProtocolError, UNAUTHENTICATED_ARGS_MAX, UNAUTHENTICATED_BULK_BYTES_MAX};
+use crate::assembly::{Fed, FedState};
+use crate::parts::{Parts, SMALL_BYTES_MAX};
+use crate::payload::Payload;
 use crate::{Arg, ArgBuffer, LARGE_BULK_MIN, Request};
-
-/// How far a feed has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fed {
-    /// Bytes of the input that belong to the request and were taken.
-    pub consumed: usize,
-    /// Where the request stands.
-    pub state: FedState,
-}
-
-/// Where a request stands after a feed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FedState {
-    /// All input was taken and the request goes on.
-    NeedMore,
-    /// The request is whole: read it, then `clear`.
-    Complete,
-    /// The request was empty and is forgotten: no answer is due.
-    Nothing,
-}
 
 /// Builds one request from pieces. Idle and cleared it holds at most `64 KiB` in each of three vectors, so a server
 /// keeps a few to share rather than one per connection.
@@ -57,12 +40,11 @@ pub struct Assembler {
     /// Arguments of which not even the header has begun.
     lacking_args: usize,
     parts: Parts,
-    /// The large argument that is arriving, unless it is lent.
-    filling: BytesMut,
+    payload: Payload,
     oversized: bool,
 }
 
-/// See the diagram above; `Small`, `Large` and `Skipped` are `Payload`.
+/// See the diagram above; `Small`, `Large`, `Lent` and `Skipped` are `Payload`.
 #[derive(Debug, Default)]
 enum State {
     #[default]
@@ -71,22 +53,10 @@ enum State {
     Count(Line),
     Bulk,
     Length(Line),
-    Payload(Payload),
-    Lent {
-        len: usize,
-        filled: usize,
-    },
+    Payload,
     /// What is still to come of CRLF.
     Trailer(&'static [u8]),
     Complete,
-}
-
-/// Where the payload of an argument goes.
-#[derive(Clone, Copy, Debug)]
-enum Payload {
-    Small { lacking: usize },
-    Large { len: usize },
-    Skipped { lacking: usize },
 }
 
 impl Assembler {
@@ -123,39 +93,29 @@ impl Assembler {
 
     /// While a large argument is arriving: the bytes of payload it still lacks, at least 1.
     pub fn filling(&self) -> Option<usize> {
-        if let State::Payload(Payload::Large { len }) = self.state { Some(len - self.filling.len()) } else { None }
+        self.payload.filling()
     }
 
     /// The bytes of payload that a large argument lacks, lent or not: 0 while none arrives.
     pub fn promised(&self) -> usize {
-        match self.state {
-            State::Payload(Payload::Large { len }) => len - self.filling.len(),
-            State::Lent { len, filled } => len - filled,
-            _ => 0,
-        }
+        self.payload.promised()
     }
 
     /// Lends the large argument's buffer for a direct receive: its spare capacity is what `filling` said, so such a
     /// receive ends where the payload does. Only while `filling` says something.
     pub fn take_filling(&mut self) -> BytesMut {
-        let State::Payload(Payload::Large { len }) = self.state else { panic!("no large argument is arriving") };
-        self.state = State::Lent { len, filled: self.filling.len() };
-        std::mem::take(&mut self.filling)
+        self.payload.take_filling()
     }
 
     /// Takes the buffer back, with more bytes in it or as it was.
     pub fn put_filling(&mut self, filling: BytesMut) {
-        let State::Lent { len, filled } = self.state else { panic!("no buffer is lent") };
-        assert!((filled..=len).contains(&filling.len()), "the lent buffer, within the payload");
-        self.filling = filling;
-        self.state = State::Payload(Payload::Large { len });
+        self.payload.put_filling(filling);
         self.end_payload_if_whole();
     }
 
     /// Bytes of memory that this request holds, as far as they have arrived; a lent buffer counts with what it had.
     pub fn held_bytes(&self) -> usize {
-        let lent = if let State::Lent { filled, .. } = self.state { filled } else { 0 };
-        self.parts.held_bytes() + self.filling.len() + lent
+        self.parts.held_bytes() + self.payload.held_bytes()
     }
 
     /// True if a payload was skipped because of `Limits::large_bytes_max`, `Limits::request_bytes_max` or lack of
@@ -186,7 +146,7 @@ impl Assembler {
         self.state = State::Idle;
         self.lacking_args = 0;
         self.parts.clear();
-        self.filling = BytesMut::new();
+        self.payload.clear();
         self.oversized = false;
     }
 
@@ -215,7 +175,11 @@ impl Assembler {
                 (_, Progress::Broken) => Err(ProtocolError::BulkLength),
                 (_, Progress::Endless) => Err(ProtocolError::BulkHeader),
             },
-            State::Payload(_) => Ok(self.payload(input)),
+            State::Payload => {
+                let taken = self.payload.feed(input, &mut self.parts);
+                self.end_payload_if_whole();
+                Ok(taken)
+            }
             State::Trailer(lacking) => match lacking.strip_prefix(&input[..1]) {
                 Some([]) => {
                     self.state = if self.lacking_args == 0 { State::Complete } else { State::Bulk };
@@ -227,7 +191,6 @@ impl Assembler {
                 }
                 None => Err(ProtocolError::BulkTrailer),
             },
-            State::Lent { .. } => panic!("the lent buffer comes back before the next feed"),
             State::Complete => unreachable!("feed has asserted that"),
         }
     }
@@ -245,7 +208,7 @@ impl Assembler {
             return Ok(searched.len());
         };
         self.parts.extend_small(&searched[..line_bytes]);
-        self.parts.split_line()?;
+        self.parts.split_line(inline::split)?;
         self.state = if self.parts.len() == 0 { State::Idle } else { State::Complete };
         Ok(line_bytes + 1)
     }
@@ -275,86 +238,36 @@ impl Assembler {
             return Err(ProtocolError::BulkUnauthenticated);
         }
         self.lacking_args -= 1;
-        let payload = self.place(len, limits);
-        self.state = State::Payload(payload);
+        self.place(len, limits);
+        self.state = State::Payload;
         self.end_payload_if_whole();
         Ok(())
     }
 
     /// Decides where a payload of `len` bytes goes and makes room for it.
-    fn place(&mut self, len: usize, limits: &Limits) -> Payload {
+    fn place(&mut self, len: usize, limits: &Limits) {
         let stored = self.parts.stored_bytes().saturating_add(len);
         let fits = stored <= limits.request_bytes_max.min(SMALL_BYTES_MAX);
         if self.oversized {
-            return Payload::Skipped { lacking: len };
+            self.payload.begin_skipped(len);
+        } else if len < LARGE_BULK_MIN && fits {
+            self.payload.begin_small(len);
+        } else if !fits || len > limits.large_bytes_max || !self.payload.begin_large(len) {
+            self.oversized = true;
+            self.parts.clear();
+            self.payload.begin_skipped(len);
         }
-        if len < LARGE_BULK_MIN && fits {
-            return Payload::Small { lacking: len };
-        }
-        let buffer = if fits && len <= limits.large_bytes_max { reserve(len) } else { None };
-        match buffer {
-            Some(buffer) => {
-                self.filling = buffer;
-                Payload::Large { len }
-            }
-            None => {
-                self.oversized = true;
-                self.parts.clear();
-                Payload::Skipped { lacking: len }
-            }
-        }
-    }
-
-    /// Takes bytes of a payload.
-    fn payload(&mut self, input: &[u8]) -> usize {
-        let State::Payload(payload) = &mut self.state else { unreachable!("called while a payload arrives") };
-        let taken = match payload {
-            Payload::Small { lacking } => {
-                let taken = input.len().min(*lacking);
-                self.parts.extend_small(&input[..taken]);
-                *lacking -= taken;
-                taken
-            }
-            Payload::Large { len } => {
-                let taken = input.len().min(*len - self.filling.len());
-                self.filling.extend_from_slice(&input[..taken]);
-                taken
-            }
-            Payload::Skipped { lacking } => {
-                let taken = input.len().min(*lacking);
-                *lacking -= taken;
-                taken
-            }
-        };
-        self.end_payload_if_whole();
-        taken
     }
 
     fn end_payload_if_whole(&mut self) {
-        let State::Payload(payload) = self.state else { return };
-        match payload {
-            Payload::Small { lacking: 0 } => self.parts.end_small(),
-            Payload::Large { len } if self.filling.len() == len => {
-                self.parts.push_large(std::mem::take(&mut self.filling).freeze());
-            }
-            Payload::Skipped { lacking: 0 } => {}
-            Payload::Small { .. } | Payload::Large { .. } | Payload::Skipped { .. } => return,
+        if self.payload.end_if_whole(&mut self.parts) {
+            self.state = State::Trailer(b"\r\n");
         }
-        self.state = State::Trailer(b"\r\n");
     }
 
     fn is_complete(&self) -> bool {
         matches!(self.state, State::Complete)
     }
-}
-
-/// A buffer of exactly `len` bytes, or `None` if there is no such memory: a client chooses `len`, so failure must not
-/// end the process.
-fn reserve(len: usize) -> Option<BytesMut> {
-    let mut memory = Vec::new();
-    memory.try_reserve_exact(len).ok()?;
-    // The only way from a vector to a `BytesMut` leads through `Bytes`; both steps keep the allocation.
-    Some(BytesMut::from(Bytes::from(memory)))
 }
 
 #[cfg(test)]
@@ -556,6 +469,6 @@ mod tests {
         assert_eq!(assembler.push_args(&mut Vec::new()), count);
         assert!(assembler.held_bytes() >= 5 * count);
         assembler.clear();
-        assert!(assembler.held_bytes() <= 3 * super::super::parts::KEPT_BYTES_MAX);
+        assert!(assembler.held_bytes() <= 3 * crate::parts::KEPT_BYTES_MAX);
     }
 }

@@ -43,7 +43,7 @@ pub fn parse<'a>(input: &'a [u8], limits: &Limits, args: &mut Vec<Arg<'a>>) -> P
 ///
 /// # Errors
 /// A quote is not closed, or the closing one is not followed by a blank.
-pub fn split(line: &mut Vec<u8>, end_word: impl FnMut(usize)) -> Result<(), ProtocolError> {
+pub fn split(line: &mut Vec<u8>, end_word: &mut dyn FnMut(usize)) -> Result<(), ProtocolError> {
     let mut splitter = Splitter { line, read: 0, written: 0 };
     splitter.run(end_word)?;
     let written = splitter.written;
@@ -69,7 +69,7 @@ struct Splitter<'l> {
 }
 
 impl Splitter<'_> {
-    fn run(&mut self, mut end_word: impl FnMut(usize)) -> Result<(), ProtocolError> {
+    fn run(&mut self, end_word: &mut dyn FnMut(usize)) -> Result<(), ProtocolError> {
         loop {
             while self.peek(0).is_some_and(is_blank) {
                 self.read += 1;
@@ -164,7 +164,7 @@ mod tests {
 
     fn check(line: &[u8], expected: Result<&[&[u8]], ProtocolError>) {
         let (mut text, mut ends) = (line.to_vec(), Vec::new());
-        let result = split(&mut text, |end| ends.push(end));
+        let result = split(&mut text, &mut |end| ends.push(end));
         let starts = std::iter::once(0).chain(ends.iter().copied());
         let words: Vec<&[u8]> = starts.zip(&ends).map(|(start, end)| &text[start..*end]).collect();
         assert_eq!(result.map(|()| &words[..]), expected, "{}", line.escape_ascii());

@@ -8,26 +8,8 @@
 //! Empty arrays, too: nobody sends them often enough to pay for a branch.
 
 use super::{Limits, UNAUTHENTICATED_ARGS_MAX, header, inline};
+use crate::assembly::Parsed;
 use crate::{Arg, LARGE_BULK_MIN};
-
-/// What lies at the start of the input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Parsed {
-    /// A request in the input's first `consumed` bytes; its `argc` arguments are at the end of `args`.
-    Request {
-        /// Bytes of the request.
-        consumed: usize,
-        /// Arguments pushed, at least 1.
-        argc: usize,
-    },
-    /// An empty line in the first `consumed` bytes: no answer is due.
-    Nothing {
-        /// Bytes of the line.
-        consumed: usize,
-    },
-    /// Not a whole, small, plain request: feed it to the `Assembler`.
-    Incomplete,
-}
 
 /// Parses one request at the start of `input` in place and pushes its arguments onto `args`. `benches/parse.rs` has its
 /// cost.

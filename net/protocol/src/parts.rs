@@ -7,11 +7,10 @@
 //! - Memory follows the bytes that have arrived, never the numbers that a client announces.
 //! - `small[..last small end]` are whole arguments; what follows is the argument that is arriving.
 //!
-//! Absent on purpose: limits and syntax, which are the `Assembler`'s.
+//! Absent on purpose: limits and syntax, which are the assemblers'.
 
 use bytes::Bytes;
 
-use super::{ProtocolError, inline};
 use crate::Arg;
 
 /// Bytes of each vector whose allocation survives `clear`.
@@ -49,12 +48,16 @@ impl Parts {
         self.parts.push(Part(self.small.len() as u32));
     }
 
-    /// Makes arguments of the words of an inline command, which has arrived as one small argument.
-    ///
-    /// # Errors
-    /// Its quotes do not match.
-    pub fn split_line(&mut self) -> Result<(), ProtocolError> {
-        inline::split(&mut self.small, |end| self.parts.push(Part(end as u32)))
+    /// Makes arguments of the words of a line, which has arrived as one small argument: `split` lays them back to back
+    /// and tells where each ends.
+    pub fn split_line<R>(&mut self, split: impl FnOnce(&mut Vec<u8>, &mut dyn FnMut(usize)) -> R) -> R {
+        let parts = &mut self.parts;
+        split(&mut self.small, &mut |end| parts.push(Part(end as u32)))
+    }
+
+    /// The bytes of small arguments, the arriving one included.
+    pub fn small(&self) -> &[u8] {
+        &self.small
     }
 
     /// Bytes of small arguments, the arriving one included.
@@ -67,6 +70,17 @@ impl Parts {
         self.parts.push(Part(LARGE | self.large.len() as u32));
         self.large_bytes += value.len();
         self.large.push(value);
+    }
+
+    /// Forgets the last argument, which is whole.
+    pub fn pop(&mut self) {
+        let Some(part) = self.parts.pop() else { return };
+        if part.0 & LARGE != 0 {
+            self.large_bytes -= self.large.pop().map_or(0, |value| value.len());
+        } else {
+            let small = self.parts.iter().rev().find(|part| part.0 & LARGE == 0);
+            self.small.truncate(small.map_or(0, |part| part.0 as usize));
+        }
     }
 
     /// Number of whole arguments.
