@@ -215,6 +215,50 @@ impl<'a> Record<'a> {
     }
 }
 
+impl Record<'_> {
+    /// Sets the CAS number of the record at the start of `bytes`, which must have one; returns whether it did.
+    pub fn set_cas(bytes: &mut [u8], cas: u64) -> bool {
+        let Some(extensions) = Header::read(bytes).map(Header::extensions) else { return false };
+        let at = HEADER_BYTES + bytes_of_extensions(extensions & (CAS - 1));
+        match bytes.get_mut(at..at + CAS_BYTES) {
+            Some(field) if extensions & CAS != 0 => {
+                field.copy_from_slice(&cas.to_le_bytes());
+                true
+            }
+            Some(_) | None => false,
+        }
+    }
+
+    /// Makes a copy of this record, which has no CAS number, with one in `into`; returns its span, or `None` if no span
+    /// holds it.
+    pub fn copy_with_cas(self, cas: u64, into: &mut [u8]) -> Option<Span> {
+        let extensions = self.header.extensions();
+        debug_assert!(extensions & CAS == 0, "a number that is there is set in place");
+        let at = HEADER_BYTES + bytes_of_extensions(extensions & (CAS - 1));
+        let (head, tail) = self.bytes[..self.bytes.len() - self.header.pad()].split_at(at);
+        let bytes = head.len() + CAS_BYTES + tail.len();
+        let span = Span::for_bytes(bytes)?;
+        let into = into.get_mut(..span.bytes())?;
+        let header = Header::pack(Parts {
+            hash_high: self.hash_high(),
+            span,
+            pad: (span.bytes() - bytes) as u8,
+            key_size: self.header.key_size(),
+            kind: self.kind(),
+            extensions: extensions | CAS,
+        });
+        into[..at].copy_from_slice(head);
+        into[..HEADER_BYTES].copy_from_slice(&header.to_bytes());
+        into[at..at + CAS_BYTES].copy_from_slice(&cas.to_le_bytes());
+        into[at + CAS_BYTES..bytes].copy_from_slice(tail);
+        into[bytes..].fill(0);
+        Some(span)
+    }
+}
+
+/// What a CAS number adds to a record.
+const CAS_BYTES: usize = bytes_of_extensions(CAS);
+
 #[inline]
 fn array_at<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes.get(at..)?.first_chunk::<N>().copied()

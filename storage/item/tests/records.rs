@@ -119,6 +119,7 @@ proptest! {
         }
         Record::kill(&mut bytes);
         Record::set_deadline(&mut bytes, 5);
+        Record::set_cas(&mut bytes, 5);
     }
 
     #[test]
@@ -144,6 +145,22 @@ proptest! {
         prop_assert_eq!(changed, fields.expires_at_ms.is_some());
         let expires_at_ms = fields.expires_at_ms.map(|_| deadline);
         Fields { expires_at_ms, ..fields.clone() }.check(Record::parse(&bytes).unwrap());
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_cas_number_changes_in_place_or_by_copy(fields in fields(), number in any::<u64>()) {
+        let mut bytes = encoded(&fields);
+        let wanted = Fields { cas: Some(number), ..fields.clone() };
+        if fields.cas.is_none() {
+            let mut copy = vec![0xEE; RECORD_BYTES_MAX];
+            let span = Record::parse(&bytes).unwrap().copy_with_cas(number, &mut copy).unwrap();
+            prop_assert_eq!(&copy[..span.bytes()], &encoded(&wanted)[..]);
+        }
+        prop_assert_eq!(Record::set_cas(&mut bytes, number), fields.cas.is_some());
+        let expected = if fields.cas.is_some() { wanted } else { fields };
+        prop_assert_eq!(bytes, encoded(&expected));
     }
 }
 

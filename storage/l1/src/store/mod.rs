@@ -14,6 +14,7 @@
 //! Absent on purpose: hashing, clock, and other stores. Places and times are arguments, memory is passed in; what needs
 //! all stores of a core is in `reclaim`.
 
+mod cas;
 mod clear;
 mod expiry;
 pub(crate) mod heap;
@@ -116,6 +117,8 @@ pub struct Item<'a> {
     pub expires_at_ms: Option<u64>,
     /// Client flags.
     pub flags: u32,
+    /// The CAS number, if a client has asked for one since the last write.
+    pub cas: Option<u64>,
     /// Uses lately, 0 to 3.
     pub frequency: u8,
 }
@@ -248,7 +251,7 @@ impl Store {
             table.replace(&mut self.lines, position, entry);
         }
         let value = stored(&self.heap, record);
-        Some(Item { value, expires_at_ms, flags: record.flags(), frequency: entry.frequency() })
+        Some(Item { value, expires_at_ms, flags: record.flags(), cas: record.cas(), frequency: entry.frequency() })
     }
 
     /// The item of this key, without counting a use.
@@ -329,6 +332,7 @@ impl Store {
             value: stored(&self.heap, record),
             expires_at_ms: record.expires_at_ms(),
             flags: record.flags(),
+            cas: record.cas(),
             frequency: entry.frequency(),
         })
     }

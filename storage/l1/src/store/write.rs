@@ -15,8 +15,8 @@ use crate::log::{ChainId, Lifetime, Location, Queue, Stream};
 use crate::memory::{Memory, NoRoom, Purpose};
 use crate::wheel::Alarm;
 
-/// What a deadline adds to a record.
-const DEADLINE_BYTES: usize = 8;
+/// What a deadline and a CAS number add to a record.
+const ADDED_BYTES_MAX: usize = 8 + 8;
 
 /// Bytes of a stub's value: the number of the heap value.
 const STUB_BYTES: usize = 4;
@@ -38,8 +38,8 @@ impl Store {
             cas: None,
             version: None,
         };
-        // With room for a deadline that may be added later.
-        let fits = draft.bytes() + DEADLINE_BYTES <= RECORD_BYTES_MAX;
+        // With room for what may be added later.
+        let fits = draft.bytes() + ADDED_BYTES_MAX <= RECORD_BYTES_MAX;
         let is_inline = put.value.len() <= memory.inline_value_bytes_max() && fits;
         if is_inline {
             self.put_inline(memory, &draft)

@@ -4,6 +4,7 @@ mod audit;
 mod clearing;
 mod expiring;
 mod model;
+mod numbering;
 mod policies;
 mod rig;
 mod scanning;
