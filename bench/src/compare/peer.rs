@@ -13,6 +13,8 @@ use crate::load::protocol::Protocol;
 pub enum Kind {
     /// This project's server.
     Pinion,
+    /// This project's server by way of memcached's protocol.
+    PinionMemcached,
     /// `pinion-bench floor`.
     Floor,
     /// redis-server.
@@ -24,12 +26,15 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Kind; 5] = [Kind::Pinion, Kind::Floor, Kind::Redis, Kind::Valkey, Kind::Memcached];
+    /// A name that begins with another one's stands before it.
+    const ALL: [Kind; 6] =
+        [Kind::PinionMemcached, Kind::Pinion, Kind::Floor, Kind::Redis, Kind::Valkey, Kind::Memcached];
 
     /// The name that server names begin with.
     pub fn name(self) -> &'static str {
         match self {
             Kind::Pinion => "pinion",
+            Kind::PinionMemcached => "pinion-memcached",
             Kind::Floor => "floor",
             Kind::Redis => "redis",
             Kind::Valkey => "valkey",
@@ -41,7 +46,7 @@ impl Kind {
     pub fn protocol(self) -> Protocol {
         match self {
             Kind::Pinion | Kind::Floor | Kind::Redis | Kind::Valkey => Protocol::Resp,
-            Kind::Memcached => Protocol::MemcacheText,
+            Kind::Memcached | Kind::PinionMemcached => Protocol::MemcacheText,
         }
     }
 
@@ -51,7 +56,7 @@ impl Kind {
 
     fn program(self) -> &'static str {
         match self {
-            Kind::Pinion => "pinion",
+            Kind::Pinion | Kind::PinionMemcached => "pinion",
             Kind::Floor => "pinion-bench",
             Kind::Redis => "redis-server",
             Kind::Valkey => "valkey-server",
@@ -62,7 +67,12 @@ impl Kind {
     /// One core, no persistence, loopback only.
     pub fn arguments(self, port: u16, core: usize, limit_mib: u64) -> Vec<String> {
         let text = match self {
-            Kind::Pinion => format!("--port {port} --cores {core} --spin-us 0 --maxmemory {limit_mib}mb"),
+            Kind::Pinion => {
+                format!("--port {port} --memcached-port 0 --cores {core} --spin-us 0 --maxmemory {limit_mib}mb")
+            }
+            Kind::PinionMemcached => {
+                format!("--port 0 --memcached-port {port} --cores {core} --spin-us 0 --maxmemory {limit_mib}mb")
+            }
             Kind::Floor => format!("floor --port {port} --core {core}"),
             // No limit: these two are cheapest without one.
             Kind::Redis | Kind::Valkey => {
@@ -100,7 +110,9 @@ impl Peer {
     pub fn describe(&self) -> String {
         let version = match self.kind {
             Kind::Floor => env!("CARGO_PKG_VERSION").to_owned(),
-            Kind::Pinion | Kind::Redis | Kind::Valkey | Kind::Memcached => self.version().unwrap_or_default(),
+            Kind::Pinion | Kind::PinionMemcached | Kind::Redis | Kind::Valkey | Kind::Memcached => {
+                self.version().unwrap_or_default()
+            }
         };
         format!("{}: {version} ({})", self.name, self.command.join(" "))
     }
@@ -156,7 +168,7 @@ fn find(kind: Kind) -> Option<Vec<String>> {
         return Some(vec![own.to_string_lossy().into_owned()]);
     }
     let beside = own.parent()?.join(kind.program());
-    if kind == Kind::Pinion && is_program(&beside) {
+    if matches!(kind, Kind::Pinion | Kind::PinionMemcached) && is_program(&beside) {
         return Some(vec![beside.to_string_lossy().into_owned()]);
     }
     on_path(kind.program()).map(|path| vec![path.to_string_lossy().into_owned()])
@@ -191,6 +203,8 @@ mod tests {
     fn a_name_begins_with_its_kind() {
         assert_eq!(Kind::of("valkey-je"), Some(Kind::Valkey));
         assert_eq!(Kind::of("pinion"), Some(Kind::Pinion));
+        assert_eq!(Kind::of("pinion-memcached"), Some(Kind::PinionMemcached));
+        assert_eq!(Kind::of("pinion-next"), Some(Kind::Pinion));
         assert_eq!(Kind::of("nginx"), None);
     }
 

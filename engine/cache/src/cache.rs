@@ -22,6 +22,7 @@ use crate::clients::{ClientIndex, ClientOrigin, Clients, Session};
 use crate::config::{Config, InForce};
 use crate::facts::Facts;
 use crate::job::{Job, JobState};
+use crate::memcache;
 use crate::shard::Change;
 use crate::shards::Shards;
 use crate::spec::flag;
@@ -58,6 +59,14 @@ pub struct Prepared {
 }
 
 impl Prepared {
+    /// A request of memcached's protocol.
+    #[inline]
+    pub(crate) fn memcache(verb: memcache::Verb, keyspace: Keyspace, place: Option<Place>) -> Prepared {
+        let has_key = place.is_some();
+        let place = place.unwrap_or(Place { slot: 0, hash: 0 });
+        Prepared { verdict: Verdict::Memcache(verb), has_key, keyspace, place }
+    }
+
     /// True if its reply may take several ticks: the client's later requests wait, or it would see what they did.
     #[inline]
     pub fn is_barrier(&self) -> bool {
@@ -68,6 +77,8 @@ impl Prepared {
 #[derive(Clone, Copy, Debug)]
 enum Verdict {
     Run(Command),
+    /// A request of memcached's protocol; with a key if `has_key`.
+    Memcache(memcache::Verb),
     Refuse(Fault),
 }
 
@@ -101,6 +112,7 @@ pub struct Cache {
     pub(crate) facts: Facts,
     pub(crate) config: Box<dyn Config>,
     pub(crate) config_changed: bool,
+    pub(crate) memcache: memcache::State,
     host_memory_bytes: u64,
     /// Values in the making; empty between commands. Kept for its allocation.
     pub(crate) scratch: Vec<u8>,
@@ -125,6 +137,7 @@ impl Cache {
             facts: Facts::default(),
             config: options.config,
             config_changed: false,
+            memcache: memcache::State::default(),
             scratch: Vec::new(),
             host_memory_bytes: options.host_memory_bytes,
         })
@@ -138,6 +151,7 @@ impl Cache {
     /// Begins a tick: until the next one, this is the time.
     pub fn begin_tick(&mut self, now: Now) {
         self.now = now;
+        self.flush_if_due();
     }
 
     /// A session for a new connection.
@@ -234,6 +248,10 @@ impl Cache {
     ) -> Outcome {
         let command = match prepared.verdict {
             Verdict::Run(command) => command,
+            Verdict::Memcache(verb) => {
+                let place = prepared.has_key.then_some(prepared.place);
+                return memcache::execute(self, client, verb, place, request, reply);
+            }
             Verdict::Refuse(fault) => return self.reject(fault, request, reply),
         };
         let session = self.clients.get_mut(client);

@@ -110,6 +110,12 @@ impl Session {
         self.active_us = mono_us;
     }
 
+    /// Notes that it sends a request of memcached's protocol now.
+    #[inline]
+    pub(crate) fn note_request(&mut self, mono_us: u64) {
+        self.active_us = mono_us;
+    }
+
     pub(crate) fn select(&mut self, database: usize) {
         assert!(database < DATABASE_COUNT, "SELECT checks the index");
         self.database = database as u8;

@@ -32,6 +32,8 @@ pub(crate) struct InForce {
     pub password: Option<String>,
     /// `proto-max-bulk-len`: the longest string, in bytes.
     pub string_bytes_max: usize,
+    /// `memcached-item-size-max`: the longest value that memcached's append and prepend make, in bytes.
+    pub item_bytes_max: usize,
     /// `maxmemory` in bytes; 0 for all that the host has.
     pub memory_bytes_max: u64,
     /// `maxmemory-policy`.
@@ -40,6 +42,9 @@ pub(crate) struct InForce {
 
 /// Redis's default for `proto-max-bulk-len`.
 const STRING_BYTES_MAX_DEFAULT: usize = 512 << 20;
+
+/// memcached's default for `-I`.
+const ITEM_BYTES_MAX_DEFAULT: usize = 1 << 20;
 
 impl InForce {
     /// Reads them. A setting that `config` lacks has its default; the server has checked those that it has.
@@ -50,6 +55,9 @@ impl InForce {
             string_bytes_max: number("proto-max-bulk-len")
                 .and_then(|bytes| usize::try_from(bytes).ok())
                 .unwrap_or(STRING_BYTES_MAX_DEFAULT),
+            item_bytes_max: number("memcached-item-size-max")
+                .and_then(|bytes| usize::try_from(bytes).ok())
+                .unwrap_or(ITEM_BYTES_MAX_DEFAULT),
             memory_bytes_max: number("maxmemory").unwrap_or(0),
             policy: config.get("maxmemory-policy").and_then(|name| Policy::parse(&name)).unwrap_or_default(),
         }

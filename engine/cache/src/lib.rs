@@ -18,6 +18,7 @@ mod config;
 mod facts;
 mod glob;
 mod job;
+mod memcache;
 mod number;
 mod route;
 mod shard;

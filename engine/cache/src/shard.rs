@@ -5,6 +5,7 @@
 //!   the sequence number of the item's slot. So two equal readings mean that nothing in the slot has changed in
 //!   between.
 //! - A change that is refused bumps nothing and leaves the old value.
+//! - A CAS number is no change of value or deadline and bumps nothing.
 //!
 //! `commit` and `departed` are the places that later feed WATCH, client tracking, notifications, L2's
 //! clear-before-acknowledge and the replication journal.
@@ -22,6 +23,8 @@ pub(crate) enum Change<'a> {
     Put { key: Key<'a>, put: Put<'a> },
     /// Changes when an item expires; `None`: never.
     Expire { key: Key<'a>, at_ms: Option<u64> },
+    /// Gives an item a CAS number. No client but those who ask for the number can tell.
+    Number { key: Key<'a>, cas: u64 },
     /// Removes an item.
     Remove { key: Key<'a> },
 }
@@ -31,7 +34,10 @@ impl<'a> Change<'a> {
     #[inline]
     pub fn key(&self) -> &Key<'a> {
         match self {
-            Change::Put { key, .. } | Change::Expire { key, .. } | Change::Remove { key } => key,
+            Change::Put { key, .. }
+            | Change::Expire { key, .. }
+            | Change::Number { key, .. }
+            | Change::Remove { key } => key,
         }
     }
 }
@@ -60,6 +66,8 @@ impl Shard {
                 true
             }
             Change::Expire { key, at_ms } => self.store.set_expiry(memory, key, *at_ms)?,
+            // No write: the item's slot has not changed for those who watch it.
+            Change::Number { key, cas } => return self.store.set_cas(memory, key, *cas),
             Change::Remove { key } => self.store.remove(memory, key),
         };
         if changed {

@@ -88,7 +88,7 @@ impl Shards {
     pub fn commit(&mut self, change: Change<'_>, statistics: &mut Statistics) -> Result<bool, NoRoom> {
         let grown_bytes = match &change {
             Change::Put { key, put } => RECORD_BYTES + key.bytes.len() + put.value.len(),
-            Change::Expire { key, .. } => RECORD_BYTES + key.bytes.len(),
+            Change::Expire { key, .. } | Change::Number { key, .. } => RECORD_BYTES + key.bytes.len(),
             Change::Remove { .. } => 0,
         };
         if grown_bytes > 0 {

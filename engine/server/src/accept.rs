@@ -5,23 +5,44 @@
 use std::net::SocketAddr;
 
 use cache::ClientOrigin;
+use protocol::Protocol;
 use uring::{Peer, Ring, Socket};
 
 use crate::connection::State;
 use crate::node::Node;
+use crate::reactor::Listener;
 
 /// Refused connections that are told why at the same time; beyond it they are closed without a word.
 const REFUSALS_MAX: usize = 64;
 
-const TOO_MANY: &[u8] = b"-ERR max number of clients reached\r\n";
+/// Why a connection is refused.
+#[derive(Clone, Copy)]
+enum Refusal {
+    TooMany,
+    Protected,
+}
 
-const PROTECTED: &[u8] = b"-DENIED Pinion is running in protected mode because protected mode is enabled and no \
-    password is set. In this mode connections are only accepted from the loopback interface. To connect from other \
-    hosts, set a password with requirepass, or, if only trusted hosts can reach this port, start the server with \
+impl Refusal {
+    /// What the client is told: the code of its protocol, then the reason.
+    fn line(self, protocol: Protocol) -> [&'static [u8]; 2] {
+        match (self, protocol) {
+            (Refusal::TooMany, Protocol::Resp) => [b"-ERR ", b"max number of clients reached\r\n"],
+            // memcached's words.
+            (Refusal::TooMany, Protocol::Memcache) => [b"ERROR ", b"Too many open connections\r\n"],
+            (Refusal::Protected, Protocol::Resp) => [b"-DENIED ", PROTECTED],
+            (Refusal::Protected, Protocol::Memcache) => [b"SERVER_ERROR ", PROTECTED],
+        }
+    }
+}
+
+const PROTECTED: &[u8] =
+    b"Pinion is running in protected mode because protected mode is enabled and no password is set. \
+    In this mode connections are only accepted from the loopback interface. To connect from other hosts, set a \
+    password with requirepass, or, if only trusted hosts can reach this port, start the server with \
     --protected-mode no.\r\n";
 
 /// Takes a new connection in. Returns its slot, or `None` if it was closed at once.
-pub fn admit<R: Ring>(node: &mut Node, ring: &mut R, socket: Socket, local: &str) -> Option<u32> {
+pub fn admit<R: Ring>(node: &mut Node, ring: &mut R, socket: Socket, listener: &Listener) -> Option<u32> {
     let Some(peer) = ring.peer(socket) else {
         ring.close(socket);
         return None;
@@ -33,33 +54,34 @@ pub fn admit<R: Ring>(node: &mut Node, ring: &mut R, socket: Socket, local: &str
         return None;
     }
     let now = node.now;
-    if let Some(text) = refusal {
+    if let Some(refusal) = refusal {
         node.counters.connections_refused += 1;
-        let index = node.connections.insert(socket, None, now.mono_us);
+        let index = node.connections.insert(socket, listener.protocol, None, now.mono_us);
         let connection = node.connections.at(index).expect("just inserted");
         connection.state = State::Draining;
-        connection.replies.tail().bytes.extend_from_slice(text);
+        let line = refusal.line(listener.protocol).concat();
+        connection.replies.tail().bytes.extend_from_slice(&line);
         node.mark_dirty(index);
         return Some(index);
     }
     node.counters.connections_accepted += 1;
-    let origin = ClientOrigin { address: address(&peer), local_address: local.to_owned(), fd: socket.0 };
+    let origin = ClientOrigin { address: address(&peer), local_address: listener.address.clone(), fd: socket.0 };
     let client = node.cache.connect(origin, now);
-    let index = node.connections.insert(socket, Some(client), now.mono_us);
+    let index = node.connections.insert(socket, listener.protocol, Some(client), now.mono_us);
     node.mark_dirty(index);
     Some(index)
 }
 
-fn refusal(node: &Node, peer: &Peer) -> Option<&'static [u8]> {
+fn refusal(node: &Node, peer: &Peer) -> Option<Refusal> {
     if node.connections.len() - node.lingering.len() >= node.limits.clients_max {
-        return Some(TOO_MANY);
+        return Some(Refusal::TooMany);
     }
     let open_to_peer = match peer {
         Peer::Unix => true,
         Peer::Inet(address) => is_loopback(address),
     };
     if !open_to_peer && node.limits.protected_mode && !node.limits.password_set {
-        return Some(PROTECTED);
+        return Some(Refusal::Protected);
     }
     None
 }

@@ -7,7 +7,7 @@
 //! - Requests execute in the order in which they were pushed.
 //! - The batch is empty whenever something else executes for one of its connections.
 
-use cache::{Cache, Outcome, Prepared};
+use cache::{Cache, ClientIndex, Outcome, Prepared};
 use protocol::{Arg, ArgBuffer, Reply, Request};
 
 use crate::connection::{Connection, State};
@@ -26,7 +26,7 @@ pub struct BatchStorage {
 
 /// Requests that wait to be executed together.
 pub struct Batch<'t> {
-    /// Arguments of all requests; `resp::parse` appends here.
+    /// Arguments of all requests; the parsers append here.
     pub args: Vec<Arg<'t>>,
     entries: Vec<Entry>,
     /// The last entry is a long command: nothing may be parsed behind it before it runs.
@@ -60,13 +60,20 @@ impl Batch<'_> {
         self.entries.is_empty()
     }
 
-    /// Adds the request whose arguments were just appended to `args`, and starts fetching its index line.
+    /// Adds the request whose arguments were just appended to `args`, as its protocol prepares it, and starts fetching
+    /// its index line.
     #[inline]
-    pub fn push(&mut self, node: &mut Node, connection: u32, args_from: usize) {
+    pub fn push(
+        &mut self,
+        node: &mut Node,
+        connection: u32,
+        args_from: usize,
+        prepare: impl FnOnce(&Cache, ClientIndex, Request<'_>) -> Prepared,
+    ) {
         let args_to = self.args.len();
         let request = Request::new(&self.args[args_from..args_to]);
         let Some(client) = node.client(connection) else { return };
-        let prepared = node.cache.prepare(client, request);
+        let prepared = prepare(&node.cache, client, request);
         node.cache.prefetch_bucket(&prepared);
         self.ends_with_barrier = prepared.is_barrier();
         // Argument counts are limited to 2^20 per request and BATCH_MAX requests.

@@ -18,9 +18,10 @@
 //! Absent on purpose: parsing and I/O; `input`, `output` and `lifecycle` do those.
 
 use cache::ClientIndex;
-use protocol::resp::Assembler;
+use protocol::Protocol;
 use uring::{Socket, Token};
 
+use crate::assembler::Assembler;
 use crate::replies::Replies;
 
 /// What the connection may still do.
@@ -90,7 +91,7 @@ pub struct Connection {
     pub active_us: u64,
     /// While `Lingering`: when the wait for the peer's end is over.
     pub linger_until_us: u64,
-    /// The request that is split over receives or carries a large value.
+    /// The request that is split over receives or carries a large value; its kind is the connection's protocol.
     pub assembler: Assembler,
     /// Received bytes that wait for their turn.
     pub backlog: Vec<u8>,
@@ -113,7 +114,13 @@ const REST_AFTER_US: u64 = 1_000_000;
 
 impl Connection {
     /// A fresh one: open, nothing in flight.
-    pub fn new(socket: Socket, token: Token, client: Option<ClientIndex>, now_us: u64) -> Connection {
+    pub fn new(
+        socket: Socket,
+        token: Token,
+        protocol: Protocol,
+        client: Option<ClientIndex>,
+        now_us: u64,
+    ) -> Connection {
         Connection {
             socket,
             token,
@@ -134,7 +141,7 @@ impl Connection {
             over_soft_since_us: None,
             active_us: now_us,
             linger_until_us: 0,
-            assembler: Assembler::new(),
+            assembler: Assembler::new(protocol),
             backlog: Vec::new(),
             replies: Replies::default(),
             charged_bytes: 0,
@@ -184,7 +191,7 @@ impl Connection {
             return;
         }
         if self.assembler.is_idle() {
-            self.assembler = Assembler::new();
+            self.assembler = Assembler::new(self.assembler.protocol());
         }
         self.replies.rest();
     }

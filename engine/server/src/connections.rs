@@ -5,6 +5,7 @@
 //!   24 bits wrap: 16 million connections through the same slot, with a completion still under way from the first).
 
 use cache::ClientIndex;
+use protocol::Protocol;
 use uring::{Socket, Token};
 
 use crate::connection::Connection;
@@ -41,7 +42,7 @@ impl Connections {
     }
 
     /// Adds a connection and returns its slot.
-    pub fn insert(&mut self, socket: Socket, client: Option<ClientIndex>, now_us: u64) -> u32 {
+    pub fn insert(&mut self, socket: Socket, protocol: Protocol, client: Option<ClientIndex>, now_us: u64) -> u32 {
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot { generation: 0, connection: None });
             u32::try_from(self.slots.len() - 1).expect("connections are limited far below 2^32")
@@ -49,7 +50,7 @@ impl Connections {
         let slot = &mut self.slots[index as usize];
         assert!(slot.connection.is_none(), "a free slot is empty");
         let token = Token { slot: index, generation: slot.generation };
-        slot.connection = Some(Box::new(Connection::new(socket, token, client, now_us)));
+        slot.connection = Some(Box::new(Connection::new(socket, token, protocol, client, now_us)));
         self.count += 1;
         index
     }
@@ -89,11 +90,11 @@ mod tests {
     #[test]
     fn a_late_completion_never_meets_the_next_occupant() {
         let mut connections = Connections::default();
-        let index = connections.insert(Socket(5), None, 0);
+        let index = connections.insert(Socket(5), Protocol::Resp, None, 0);
         let old = connections.at(index).expect("just inserted").token;
         assert!(connections.of(old).is_some());
         drop(connections.remove(index));
-        let again = connections.insert(Socket(5), None, 0);
+        let again = connections.insert(Socket(5), Protocol::Resp, None, 0);
         assert_eq!(again, index, "the slot is used again");
         assert!(connections.of(old).is_none());
         assert_eq!(connections.len(), 1);

@@ -8,12 +8,13 @@
 //!
 //! Absent on purpose: the ring. What to receive next is decided in `lifecycle`, from the state that is left here.
 
-use cache::OUT_OF_MEMORY;
-use protocol::resp::{self, FedState, Parsed, ProtocolError};
-use protocol::{Reply, Request};
+use protocol::resp::{FedState, Parsed};
+use protocol::{Protocol, Reply};
 
-use crate::batch::{Batch, execute};
+use crate::assembler::Assembler;
+use crate::batch::Batch;
 use crate::connection::State;
+use crate::dialect::{Dialect, Memcache, Resp};
 use crate::node::Node;
 
 /// Serves what arrived on a connection; what may not be served now goes to its backlog.
@@ -74,37 +75,46 @@ fn keep_for_later(node: &mut Node, index: u32, rest: &[u8]) {
 }
 
 /// Parses and executes requests at the start of `input`; returns how many bytes are done with.
+#[inline]
 fn serve<'t>(node: &mut Node, batch: &mut Batch<'t>, index: u32, input: &'t [u8]) -> usize {
+    match node.connections.at(index).map(|connection| connection.assembler.protocol()) {
+        Some(Protocol::Resp) => serve_as::<Resp>(node, batch, index, input),
+        Some(Protocol::Memcache) => serve_as::<Memcache>(node, batch, index, input),
+        None => 0,
+    }
+}
+
+fn serve_as<'t, D: Dialect>(node: &mut Node, batch: &mut Batch<'t>, index: u32, input: &'t [u8]) -> usize {
     let mut at = 0;
-    let mut limits = node.parse_limits(index);
+    let mut limits = D::limits(node, index);
     while at < input.len() {
         let Some(connection) = node.connections.at(index) else { return at };
         if !connection.may_serve() {
             return at;
         }
         if !connection.assembler.is_idle() {
-            match assemble(node, batch, index, &input[at..]) {
+            match assemble::<D>(node, batch, index, &input[at..]) {
                 Some(consumed) => at += consumed,
                 None => return at,
             }
             continue;
         }
         let args_from = batch.args.len();
-        match resp::parse(&input[at..], &limits, &mut batch.args) {
+        match D::parse(&input[at..], &limits, &mut batch.args) {
             Parsed::Request { consumed, .. } => {
                 at += consumed;
                 connection.commands_left -= 1;
                 connection.bytes_left = connection.bytes_left.saturating_sub(consumed as u32);
-                batch.push(node, index, args_from);
-                if batch.is_full() || !limits.authenticated {
+                batch.push(node, index, args_from, D::prepare);
+                if batch.is_full() || !D::is_authenticated(&limits) {
                     batch.run(node);
                     node.pause_if_unread(index);
-                    limits = node.parse_limits(index);
+                    limits = D::limits(node, index);
                 }
             }
             Parsed::Nothing { consumed } => at += consumed,
             // Split, large or broken: the assembler tells which.
-            Parsed::Incomplete => match assemble(node, batch, index, &input[at..]) {
+            Parsed::Incomplete => match assemble::<D>(node, batch, index, &input[at..]) {
                 Some(consumed) => at += consumed,
                 None => return at,
             },
@@ -114,50 +124,38 @@ fn serve<'t>(node: &mut Node, batch: &mut Batch<'t>, index: u32, input: &'t [u8]
 }
 
 /// Feeds the connection's assembler and executes the request that it completes. `None` after a protocol error.
-fn assemble(node: &mut Node, batch: &mut Batch<'_>, index: u32, input: &[u8]) -> Option<usize> {
-    let limits = node.parse_limits(index);
+fn assemble<D: Dialect>(node: &mut Node, batch: &mut Batch<'_>, index: u32, input: &[u8]) -> Option<usize> {
+    let limits = D::limits(node, index);
     let connection = node.connections.at(index)?;
-    let fed = match connection.assembler.feed(input, &limits) {
+    let fed = match D::feed(&mut connection.assembler, input, &limits) {
         Ok(fed) => fed,
-        Err(error) => {
-            refuse(node, batch, index, &error);
+        Err(broken) => {
+            refuse::<D>(node, batch, index, &broken);
             return None;
         }
     };
     connection.bytes_left = connection.bytes_left.saturating_sub(fed.consumed as u32);
     match fed.state {
         FedState::NeedMore => node.note_assembling(index),
-        FedState::Nothing => connection.assembler.clear(),
+        FedState::Nothing => D::clear(&mut connection.assembler),
         FedState::Complete => {
             connection.commands_left -= 1;
             batch.run(node);
-            execute_assembled(node, index);
+            execute_assembled::<D>(node, index);
         }
     }
     Some(fed.consumed)
 }
 
-fn execute_assembled(node: &mut Node, index: u32) {
+fn execute_assembled<D: Dialect>(node: &mut Node, index: u32) {
     let Some(connection) = node.connections.at(index) else { return };
     let (Some(client), State::Open) = (connection.client, connection.state) else { return };
     // Out of the connection while the request borrows from it.
-    let mut assembler = std::mem::take(&mut connection.assembler);
+    let idle = Assembler::new(connection.assembler.protocol());
+    let mut assembler = std::mem::replace(&mut connection.assembler, idle);
     node.hand_over(index);
-    let Some(connection) = node.connections.at(index) else { return };
-    if assembler.was_oversized() {
-        let version = node.cache.session(client).version();
-        let tail = connection.replies.tail();
-        Reply::new(&mut tail.bytes, &mut tail.splices, version).error(OUT_OF_MEMORY);
-        node.mark_dirty(index);
-    } else {
-        let mut args = std::mem::take(&mut node.assembled_args);
-        assembler.with_request(&mut args, |request: Request<'_>| {
-            let prepared = node.cache.prepare(client, request);
-            execute(node, index, &prepared, request);
-        });
-        node.assembled_args = args;
-    }
-    assembler.clear();
+    D::execute_assembled(node, index, client, &assembler);
+    D::clear(&mut assembler);
     if let Some(connection) = node.connections.at(index) {
         connection.assembler = assembler;
     }
@@ -165,15 +163,15 @@ fn execute_assembled(node: &mut Node, index: u32) {
     node.pause_if_unread(index);
 }
 
-/// Answers broken input with Redis's protocol error; the connection closes once it is sent.
+/// Answers broken input; the connection closes once the answer is sent.
 #[cold]
-fn refuse(node: &mut Node, batch: &mut Batch<'_>, index: u32, error: &ProtocolError) {
+fn refuse<D: Dialect>(node: &mut Node, batch: &mut Batch<'_>, index: u32, broken: &D::Broken) {
     batch.run(node);
     let Some(connection) = node.connections.at(index) else { return };
     let (Some(client), State::Open) = (connection.client, connection.state) else { return };
     let version = node.cache.session(client).version();
     let tail = connection.replies.tail();
-    Reply::new(&mut tail.bytes, &mut tail.splices, version).error(&format!("ERR {error}"));
+    D::refuse(broken, &mut Reply::new(&mut tail.bytes, &mut tail.splices, version));
     connection.state = State::Draining;
     node.counters.protocol_errors += 1;
     node.mark_dirty(index);

@@ -7,10 +7,12 @@
 #![deny(unsafe_code)]
 
 pub mod accept;
+pub mod assembler;
 pub mod batch;
 pub mod clock;
 pub mod connection;
 pub mod connections;
+pub mod dialect;
 pub mod idle;
 pub mod input;
 pub mod jobs;

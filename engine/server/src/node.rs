@@ -10,8 +10,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use cache::{Cache, ClientIndex, Now, Wire};
-use protocol::ArgBuffer;
 use protocol::resp::Limits;
+use protocol::{ArgBuffer, memcache};
 
 use uring::Token;
 
@@ -40,6 +40,8 @@ pub struct ConnectionLimits {
     pub password_set: bool,
     /// Bounds of requests.
     pub requests: Limits,
+    /// Bounds of requests in memcached's protocol.
+    pub memcache_requests: memcache::Limits,
     /// All connection buffers and large values under way together; a larger value is refused while they are over it.
     pub incoming_bytes_max: usize,
 }
@@ -139,18 +141,47 @@ impl Node {
     /// The bounds for a connection's next request; Redis's small ones until it has authenticated.
     #[inline]
     pub fn parse_limits(&mut self, index: u32) -> Limits {
-        let authenticated = !self.limits.password_set
-            || self.client(index).is_some_and(|client| self.cache.session(client).is_authenticated());
+        let authenticated = self.is_authenticated(index);
         let base = self.limits.requests;
-        let incoming = self.charged_bytes + self.promised_bytes;
-        let left = self.limits.incoming_bytes_max.saturating_sub(incoming);
+        let left = self.incoming_left();
         let mut limits = Limits { authenticated, large_bytes_max: base.large_bytes_max.min(left), ..base };
         if left < base.request_bytes_max {
-            // What it holds already is part of `incoming`.
-            let own = self.connections.at(index).map_or(0, |connection| connection.charged_bytes);
-            limits.request_bytes_max = base.request_bytes_max.min((own + left).max(REQUEST_BYTES_MIN));
+            limits.request_bytes_max = self.request_bytes_max(index, base.request_bytes_max);
         }
         limits
+    }
+
+    /// The bounds for the next request of a connection that speaks memcached's protocol.
+    #[inline]
+    pub fn memcache_limits(&mut self, index: u32) -> memcache::Limits {
+        let authenticated = self.is_authenticated(index);
+        let base = self.limits.memcache_requests;
+        let left = self.incoming_left();
+        let mut limits = memcache::Limits { authenticated, large_bytes_max: base.large_bytes_max.min(left), ..base };
+        if left < base.request_bytes_max {
+            limits.request_bytes_max = self.request_bytes_max(index, base.request_bytes_max);
+        }
+        limits
+    }
+
+    #[inline]
+    fn is_authenticated(&mut self, index: u32) -> bool {
+        !self.limits.password_set
+            || self.client(index).is_some_and(|client| self.cache.session(client).is_authenticated())
+    }
+
+    /// What all clients together may still send before their requests execute, in bytes.
+    #[inline]
+    fn incoming_left(&self) -> usize {
+        self.limits.incoming_bytes_max.saturating_sub(self.charged_bytes + self.promised_bytes)
+    }
+
+    /// What a connection's request may hold while others hold much. What it holds already is part of theirs.
+    #[cold]
+    fn request_bytes_max(&mut self, index: u32, most: usize) -> usize {
+        let left = self.incoming_left();
+        let own = self.connections.at(index).map_or(0, |connection| connection.charged_bytes);
+        most.min((own + left).max(REQUEST_BYTES_MIN))
     }
 
     /// Puts a connection on the list of those with something to send or to close.

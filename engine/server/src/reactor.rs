@@ -16,6 +16,7 @@
 use std::io;
 use std::time::Duration;
 
+use protocol::Protocol;
 use uring::{Chunk, Completion, Errno, Event, Op, Outgoing, Ring, Socket, Token, Wait};
 
 use crate::accept;
@@ -49,6 +50,8 @@ pub struct Listener {
     pub socket: Socket,
     /// Its address, for CLIENT LIST.
     pub address: String,
+    /// What its clients speak.
+    pub protocol: Protocol,
 }
 
 struct ListenerState {
@@ -327,7 +330,7 @@ impl<R: Ring, C: Clock> Reactor<R, C> {
         }
         match result {
             Ok(socket) if self.drain_until_us.is_none() => {
-                accept::admit(&mut self.node, &mut self.ring, socket, &self.listeners[index].listener.address);
+                accept::admit(&mut self.node, &mut self.ring, socket, &self.listeners[index].listener);
             }
             Ok(socket) => self.ring.close(socket),
             Err(Errno::CANCELED) => {}

@@ -9,6 +9,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 
 use cache::{Cache, CacheOptions};
+use protocol::Protocol;
 use server::clock::HostClock;
 use server::node::Node;
 use server::reactor::{Listener, Reactor};
@@ -72,7 +73,11 @@ impl Warm {
         };
         let node = Node::new(Cache::new(options).expect("memory"), start::connection_limits(&live.settings()));
         let ring = KernelRing::new(Setup::default()).expect("io_uring");
-        let listener = Listener { socket: Socket::from(std::os::fd::OwnedFd::from(listener)), address: String::new() };
+        let listener = Listener {
+            socket: Socket::from(std::os::fd::OwnedFd::from(listener)),
+            address: String::new(),
+            protocol: Protocol::Resp,
+        };
         let reactor = Reactor::new(ring, HostClock::new(), node, vec![listener]);
         let client = UnixStream::connect(&path).expect("it listens");
         client.set_nonblocking(true).expect("a socket option");

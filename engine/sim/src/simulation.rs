@@ -12,6 +12,7 @@
 mod observe;
 
 use cache::{Cache, CacheOptions, shard_count};
+use protocol::Protocol;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
@@ -141,6 +142,7 @@ impl Simulation {
         let listener = |(number, address): (usize, &&str)| Listener {
             socket: Socket(i32::try_from(number).expect("few listeners")),
             address: (*address).to_owned(),
+            protocol: Protocol::Resp,
         };
         let listeners = LISTENERS.iter().enumerate().map(listener).collect();
         let filler = workload::filler(&mut rng, terms.large_bytes_max);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use cache::Config;
+use protocol::memcache;
 use protocol::resp::Limits;
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -108,6 +109,7 @@ impl Terms {
             // The share of memory that the server's own settings give it.
             incoming_bytes_max: usize::try_from(self.memory_bytes / 4).expect("sizes fit"),
             requests: Limits { large_bytes_max: self.large_bytes_max, ..Limits::default() },
+            memcache_requests: memcache::Limits::default(),
         }
     }
 }

@@ -13,8 +13,8 @@
 //!
 //! Invariants
 //! - The arguments of a `Request` are the words of its line; a value, if one was announced, is the last one.
-//! - `parse` takes only what is whole, small and well-formed; everything else is the `Assembler`'s, so each fault has one
-//!   place of birth.
+//! - `parse` takes only what is whole, small and well-formed; everything else is the `Assembler`'s, so each fault has
+//!   one place of birth.
 //! - A line says alone how many bytes belong to its request, so a fault never costs the place of the next one.
 //!
 //! Absent on purpose: what commands mean and how their words are checked, and the meta commands, which are lines of an
@@ -33,7 +33,7 @@ pub use parse::parse;
 /// Longest key, in bytes.
 pub const KEY_BYTES_MAX: usize = 250;
 
-/// Longest line before its LF, in bytes, unless it asks for values. memcached looks for the LF in a buffer of this size.
+/// Longest line before its LF, in bytes, unless it asks for values: memcached's buffer has this size.
 pub const LINE_BYTES_MAX: usize = 16 * 1024;
 
 /// Longest value that a client may send before it has authenticated, in bytes: user and password.
@@ -50,12 +50,12 @@ pub struct Limits {
     pub item_bytes_max: usize,
     /// Longest large value that there is room for now, in bytes; the payload of a longer one is swallowed.
     pub large_bytes_max: usize,
-    /// Longest line that asks for values, and most bytes that the `Assembler` stores of one request, at most 2 GiB. Not
-    /// below the size of a receive buffer, in which `parse` takes whatever it finds.
+    /// Longest line that asks for values, and most bytes that the `Assembler` stores of one request, at most 2 GiB.
+    /// Not below the size of a receive buffer, in which `parse` takes whatever it finds.
     pub request_bytes_max: usize,
     /// Most words of one line.
     pub words_max: usize,
-    /// False holds the client to `UNAUTHENTICATED_VALUE_BYTES_MAX`. Since authentication changes this, the requests of a
+    /// False holds the client to `UNAUTHENTICATED_VALUE_BYTES_MAX`. Since authentication changes this, requests of a
     /// client that has not authenticated are parsed one by one, each after the one before has run.
     pub authenticated: bool,
 }

@@ -214,7 +214,12 @@ impl<'a> Greeting<'a> {
 const DEFAULT_USER: &[u8] = b"default";
 
 /// Authenticates a client. Without a password every password of the default user is right, as in Redis.
-fn authenticate(cache: &mut Cache, client: ClientIndex, user: &[u8], password: &[u8]) -> Result<(), Refusal> {
+pub(crate) fn authenticate(
+    cache: &mut Cache,
+    client: ClientIndex,
+    user: &[u8],
+    password: &[u8],
+) -> Result<(), Refusal> {
     let right_password = match &cache.in_force.password {
         None => true,
         Some(expected) => equal_in_constant_time(expected.as_bytes(), password),

@@ -10,13 +10,14 @@ use crate::settings::Settings;
 /// # Errors
 /// One line that says what and how to mend it.
 pub fn listeners(settings: &Settings) -> Result<(), String> {
-    if settings.port != 0 {
+    if settings.port != 0 || settings.memcached_port != 0 {
         addresses(settings)?;
     }
-    match &settings.unixsocket {
-        Some(path) => folder_of(path),
+    let sockets = [("unixsocket", &settings.unixsocket), ("memcached-unixsocket", &settings.memcached_unixsocket)];
+    sockets.into_iter().try_for_each(|(setting, path)| match path {
+        Some(path) => folder_of(setting, path),
         None => Ok(()),
-    }
+    })
 }
 
 fn addresses(settings: &Settings) -> Result<(), String> {
@@ -37,11 +38,11 @@ fn addresses(settings: &Settings) -> Result<(), String> {
     }
 }
 
-fn folder_of(path: &Path) -> Result<(), String> {
+fn folder_of(setting: &str, path: &Path) -> Result<(), String> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     match folder.is_dir() {
         true => Ok(()),
-        false => Err(format!("unixsocket: there is no folder {}; create it", folder.display())),
+        false => Err(format!("{setting}: there is no folder {}; create it", folder.display())),
     }
 }
 

@@ -27,6 +27,8 @@ pub struct TcpOptions {
     pub backlog: u32,
     /// Silence after which the kernel probes the peer; `None`: never.
     pub keepalive: Option<Duration>,
+    /// The flag that sets the port, for errors.
+    pub flag: &'static str,
 }
 
 /// A listening TCP socket.
@@ -42,7 +44,7 @@ pub fn tcp(address: SocketAddr, options: TcpOptions) -> Result<OwnedFd, String> 
                 retries += 1;
                 thread::sleep(BUSY_RETRY_EVERY);
             }
-            Err(error) => return Err(tcp_failure(address, &error)),
+            Err(error) => return Err(tcp_failure(address, options.flag, &error)),
         }
     }
 }
@@ -64,18 +66,18 @@ fn try_tcp(address: SocketAddr, options: TcpOptions) -> io::Result<OwnedFd> {
     Ok(socket.into())
 }
 
-fn tcp_failure(address: SocketAddr, error: &io::Error) -> String {
+fn tcp_failure(address: SocketAddr, flag: &str, error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::AddrInUse => {
-            format!("{address} is in use by another process; stop it, or choose another port with --port")
+            format!("{address} is in use by another process; stop it, or choose another port with {flag}")
         }
         io::ErrorKind::PermissionDenied => {
-            format!("no permission to listen on {address}; choose a port of 1024 or above with --port")
+            format!("no permission to listen on {address}; choose a port of 1024 or above with {flag}")
         }
         io::ErrorKind::AddrNotAvailable => {
             format!("{address} is no address of this host; choose one of its addresses with --bind")
         }
-        _ => format!("cannot listen on {address}: {error}; check --bind and --port"),
+        _ => format!("cannot listen on {address}: {error}; check --bind and {flag}"),
     }
 }
 
@@ -95,9 +97,14 @@ impl Drop for UnixListener {
 /// Listens on a unix socket. A file that a dead server left behind is replaced, one of a living server is not.
 ///
 /// # Errors
-/// One line that says what and how to mend it.
-pub fn unix(path: &Path, permissions: u32, backlog: u32) -> Result<(OwnedFd, UnixListener), String> {
-    remove_dead(path)?;
+/// One line that says what and how to mend it; `flag` sets the path.
+pub fn unix(
+    path: &Path,
+    permissions: u32,
+    backlog: u32,
+    flag: &'static str,
+) -> Result<(OwnedFd, UnixListener), String> {
+    remove_dead(path, flag)?;
     let shown = path.display();
     let listen = || -> io::Result<OwnedFd> {
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
@@ -108,19 +115,19 @@ pub fn unix(path: &Path, permissions: u32, backlog: u32) -> Result<(OwnedFd, Uni
         socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
         Ok(socket.into())
     };
-    let socket = listen()
-        .map_err(|error| format!("cannot listen on {shown}: {error}; choose a writable path with --unixsocket"))?;
+    let socket =
+        listen().map_err(|error| format!("cannot listen on {shown}: {error}; choose a writable path with {flag}"))?;
     Ok((socket, UnixListener { path: path.to_owned() }))
 }
 
-fn remove_dead(path: &Path) -> Result<(), String> {
+fn remove_dead(path: &Path, flag: &str) -> Result<(), String> {
     let shown = path.display();
     let Ok(found) = fs::symlink_metadata(path) else { return Ok(()) };
     if !found.file_type().is_socket() {
-        return Err(format!("{shown} exists and is no socket; remove it, or choose another path with --unixsocket"));
+        return Err(format!("{shown} exists and is no socket; remove it, or choose another path with {flag}"));
     }
     if UnixStream::connect(path).is_ok() {
-        return Err(format!("{shown} is in use by another process; stop it, or choose another with --unixsocket"));
+        return Err(format!("{shown} is in use by another process; stop it, or choose another with {flag}"));
     }
     fs::remove_file(path).map_err(|error| format!("cannot replace {shown}: {error}; remove it"))
 }
@@ -129,7 +136,8 @@ fn remove_dead(path: &Path) -> Result<(), String> {
 mod tests {
     use super::*;
 
-    const OPTIONS: TcpOptions = TcpOptions { backlog: 16, keepalive: Some(Duration::from_secs(300)) };
+    const FLAG: &str = "--unixsocket";
+    const OPTIONS: TcpOptions = TcpOptions { backlog: 16, keepalive: Some(Duration::from_secs(300)), flag: "--port" };
 
     #[test]
     fn a_foreign_address_is_named_in_one_line() {
@@ -141,11 +149,11 @@ mod tests {
     fn a_dead_socket_file_is_replaced_and_a_living_one_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("pinion.sock");
-        let (socket, listener) = unix(&path, 0o700, 16).unwrap();
-        assert!(unix(&path, 0, 16).unwrap_err().contains("in use"));
+        let (socket, listener) = unix(&path, 0o700, 16, FLAG).unwrap();
+        assert!(unix(&path, 0, 16, FLAG).unwrap_err().contains("in use"));
         drop(socket);
         std::mem::forget(listener);
-        let (_socket, listener) = unix(&path, 0, 16).unwrap();
+        let (_socket, listener) = unix(&path, 0, 16, FLAG).unwrap();
         drop(listener);
         assert!(!path.exists());
     }
@@ -155,7 +163,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("precious");
         fs::write(&path, "keep").unwrap();
-        assert!(unix(&path, 0, 16).unwrap_err().contains("no socket"));
+        assert!(unix(&path, 0, 16, FLAG).unwrap_err().contains("no socket"));
         assert_eq!(fs::read_to_string(&path).unwrap(), "keep");
     }
 }

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::Path;
 
 use uring::Socket;
 
@@ -14,14 +15,15 @@ use crate::runtime::listen::{self, TcpOptions, UnixListener};
 use crate::settings::Settings;
 
 use protocol::resp::Limits;
+use protocol::{Protocol, memcache};
 
 /// Listening sockets and what must live as long as they do.
 #[derive(Debug)]
 pub struct Listening {
     /// For the reactor.
     pub listeners: Vec<Listener>,
-    /// Removes the unix socket's file at the end.
-    pub unix: Option<UnixListener>,
+    /// Remove the unix sockets' files at the end.
+    pub unix: Vec<UnixListener>,
 }
 
 /// Opens every listening socket that the settings ask for.
@@ -29,29 +31,53 @@ pub struct Listening {
 /// # Errors
 /// One line that says what and how to mend it.
 pub fn listen(settings: &Settings) -> Result<Listening, String> {
-    let keepalive = (!settings.tcp_keepalive.is_zero()).then_some(settings.tcp_keepalive);
-    let options = TcpOptions { backlog: settings.tcp_backlog, keepalive };
-    let mut listeners = Vec::new();
-    if settings.port != 0 {
+    let mut listening = Listening { listeners: Vec::new(), unix: Vec::new() };
+    for (protocol, port, flag) in
+        [(Protocol::Resp, settings.port, "--port"), (Protocol::Memcache, settings.memcached_port, "--memcached-port")]
+    {
+        if port != 0 {
+            listening.tcp(settings, protocol, port, flag)?;
+        }
+    }
+    for (protocol, path, flag) in [
+        (Protocol::Resp, &settings.unixsocket, "--unixsocket"),
+        (Protocol::Memcache, &settings.memcached_unixsocket, "--memcached-unixsocket"),
+    ] {
+        if let Some(path) = path {
+            listening.unix(settings, protocol, path, flag)?;
+        }
+    }
+    if listening.listeners.is_empty() {
+        return Err("none of the addresses in bind exists on this host; name one with --bind".to_owned());
+    }
+    Ok(listening)
+}
+
+impl Listening {
+    fn tcp(&mut self, settings: &Settings, protocol: Protocol, port: u16, flag: &'static str) -> Result<(), String> {
+        let keepalive = (!settings.tcp_keepalive.is_zero()).then_some(settings.tcp_keepalive);
+        let options = TcpOptions { backlog: settings.tcp_backlog, keepalive, flag };
         for bind in &settings.bind {
-            let address = SocketAddr::new(bind.ip, settings.port);
+            let address = SocketAddr::new(bind.ip, port);
             match listen::tcp(address, options) {
-                Ok(socket) => listeners.push(Listener { socket: Socket::from(socket), address: address.to_string() }),
+                Ok(socket) => self.add(Socket::from(socket), address.to_string(), protocol),
                 Err(_) if bind.optional => {}
                 Err(error) => return Err(error),
             }
         }
+        Ok(())
     }
-    let mut unix = None;
-    if let Some(path) = &settings.unixsocket {
-        let (socket, guard) = listen::unix(path, settings.unixsocketperm, settings.tcp_backlog)?;
-        listeners.push(Listener { socket: Socket::from(socket), address: format!("{}:0", path.display()) });
-        unix = Some(guard);
+
+    fn unix(&mut self, settings: &Settings, protocol: Protocol, path: &Path, flag: &'static str) -> Result<(), String> {
+        let (socket, guard) = listen::unix(path, settings.unixsocketperm, settings.tcp_backlog, flag)?;
+        self.add(Socket::from(socket), format!("{}:0", path.display()), protocol);
+        self.unix.push(guard);
+        Ok(())
     }
-    if listeners.is_empty() {
-        return Err("none of the addresses in bind exists on this host; name one with --bind".to_owned());
+
+    fn add(&mut self, socket: Socket, address: String, protocol: Protocol) {
+        self.listeners.push(Listener { socket, address, protocol });
     }
-    Ok(Listening { listeners, unix })
 }
 
 /// Arguments of one request, as Redis before 7.
@@ -89,6 +115,13 @@ pub fn connection_limits(settings: &Settings) -> ConnectionLimits {
             request_bytes_max: bytes(request_bytes_max),
             args_max: ARGS_MAX,
             inline_bytes_max: INLINE_BYTES_MAX,
+            authenticated: false,
+        },
+        memcache_requests: memcache::Limits {
+            item_bytes_max: bytes(settings.memcached_item_size_max),
+            large_bytes_max: bytes(large_bytes_max),
+            request_bytes_max: bytes(request_bytes_max),
+            words_max: ARGS_MAX,
             authenticated: false,
         },
     }
@@ -142,8 +175,15 @@ impl fmt::Display for StartBlock<'_> {
             (None, false) => "WITHOUT A PASSWORD, protected mode off: whoever reaches this port is served",
         };
         writeln!(f, "  access   {access}")?;
-        let addresses: Vec<&str> = self.listeners.iter().map(|listener| listener.address.as_str()).collect();
-        writeln!(f, "  ready    {}", addresses.join(", "))
+        let served = |protocol| {
+            let listeners = self.listeners.iter().filter(move |listener| listener.protocol == protocol);
+            listeners.map(|listener| listener.address.as_str()).collect::<Vec<_>>().join(", ")
+        };
+        write!(f, "  ready    {}", served(Protocol::Resp))?;
+        match served(Protocol::Memcache).as_str() {
+            "" => writeln!(f),
+            addresses => writeln!(f, "; memcached {addresses}"),
+        }
     }
 }
 

@@ -45,7 +45,8 @@ fn tested_ring() -> Result<KernelRing, String> {
 }
 
 fn warn_of_kernel(features: &Features, settings: &Settings) {
-    if !features.unix_end_of_stream && settings.unixsocket.is_some() && settings.timeout.is_zero() {
+    let has_unix = settings.unixsocket.is_some() || settings.memcached_unixsocket.is_some();
+    if !features.unix_end_of_stream && has_unix && settings.timeout.is_zero() {
         tracing::warn!("this kernel may miss that a unix socket's client has gone; set timeout, or use a newer kernel");
     }
 }

@@ -41,7 +41,7 @@ use cache::Policy;
 use cores::CoreList;
 use fixed::{Fixed, Only};
 use kind::{Choice, Integer, Path, Seconds, Secret, SecretText, Whole, YesNo};
-use memory::{GIB, MIB, Memory};
+use memory::{GIB, KIB, MIB, Memory};
 use network::{AddressList, OctalMode, OutputLimitClasses};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -83,6 +83,15 @@ table::settings! {
 
         /// Permissions of the unix socket, in octal; 0 leaves them to the umask.
         unixsocketperm: u32 = "0" in OctalMode, AtStart;
+
+        /// TCP port for memcached's text protocol, on the addresses of bind; 0 listens on none.
+        memcached_port: u16 = "11211" in Whole::<u16>(0..=65535), AtStart;
+
+        /// Unix socket for memcached's text protocol, with the permissions of unixsocketperm.
+        memcached_unixsocket: Option<PathBuf> = "" in Path { bytes_max: network::UNIX_PATH_BYTES_MAX }, AtStart;
+
+        /// Largest item that a memcached client may store: key, value and about 60 bytes.
+        memcached_item_size_max: u64 = "1mb" in Memory { range: KIB..=GIB, zero: false }, AnyTime;
 
         /// Connections that the kernel holds for us until they are accepted.
         tcp_backlog: u32 = "511" in Whole::<u32>(1..=65535), AtStart;

@@ -6,6 +6,7 @@
 mod bad_input;
 mod clients;
 mod limits;
+mod memcached;
 mod process;
 mod settings;
 mod start_stop;

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -58,6 +59,11 @@ impl Server {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pinion"));
         command.envs(variables.iter().copied());
         command.args(["--port", &port.to_string(), "--unixsocket"]).arg(folder.path().join("sock"));
+        command.arg("--memcached-unixsocket").arg(folder.path().join("memcached"));
+        if !flags.contains(&"--memcached-port") {
+            // A fixed port of its own would let only one server of all tests start.
+            command.args(["--memcached-port", "0"]);
+        }
         if !flags.contains(&"--maxmemory") {
             command.args(["--maxmemory", "256mb"]);
         }
@@ -80,6 +86,19 @@ impl Server {
     /// The unix socket's path.
     pub fn unix_path(&self) -> PathBuf {
         self.folder.path().join("sock")
+    }
+
+    /// The path of memcached's unix socket.
+    pub fn memcached_path(&self) -> PathBuf {
+        self.folder.path().join("memcached")
+    }
+
+    /// A raw connection in memcached's protocol.
+    pub fn connect_memcached(&self) -> UnixStream {
+        let stream = UnixStream::connect(self.memcached_path()).expect("the server listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a socket option");
+        stream.set_write_timeout(Some(PATIENCE)).expect("a socket option");
+        stream
     }
 
     /// The server's process id.

@@ -9,8 +9,8 @@ use bytes::Bytes;
 
 use crate::{Reply, Spliced};
 
-/// Bytes of a `VALUE` line beside its key, and of the line end behind the value: the word, four spaces, flags, size, CAS
-/// number and two CRLF.
+/// Bytes of a `VALUE` line beside its key, and of the line end behind the value: the word, four spaces, flags, size,
+/// CAS number and two CRLF.
 const VALUE_LINE_BYTES_MAX: usize = 5 + 4 + 10 + 20 + 20 + 2 + 2;
 
 impl Reply<'_> {
