@@ -28,14 +28,23 @@ pub(super) fn entries(name: &str, content: &str) -> Result<Vec<Entry>, SettingsE
         let mend = "a setting is written like maxmemory = \"4gb\"";
         SettingsError::new(place(offset), Refusal::new(error.message(), mend))
     })?;
-    let mut entries = Vec::new();
-    for (key, value) in document.get_ref() {
+    let mut entries: Vec<Entry> = Vec::new();
+    let mut pairs: Vec<_> = document.get_ref().iter().collect();
+    // In the order of the file: of two mistakes the first is named.
+    pairs.sort_by_key(|(key, _)| key.span().start);
+    for (key, value) in pairs {
         let place = format!("{}: {}", place(key.span().start), key.get_ref());
         let refuse = |refusal| SettingsError::new(&place, refusal);
         let setting = Setting::find(key.get_ref()).ok_or_else(|| match value.get_ref() {
             DeValue::Table(_) => refuse(Refusal::new("there are no sections", "write name = value")),
             _ => refuse(unknown(key.get_ref(), "")),
         })?;
+        if entries.iter().any(|entry| entry.setting.name == setting.name) {
+            return Err(refuse(Refusal::new(
+                "this setting is there twice, in other letters or by its old name",
+                "leave one",
+            )));
+        }
         let text = text_of(value.get_ref()).map_err(refuse)?;
         entries.push(Entry { setting, place, text });
     }
@@ -100,6 +109,16 @@ mod tests {
         let kinds = "write a string, a whole number, true, false or a list";
         check_error("port = 1.5", &format!("f.toml:1: port: a float is no value of a setting; {kinds}"));
         check_error("port = 0x10", "f.toml:1: port: a number is written in decimal; leave out 0x, 0o and 0b");
+    }
+
+    #[test]
+    fn a_setting_is_there_once_whatever_it_is_called() {
+        let twice = "this setting is there twice, in other letters or by its old name; leave one";
+        check_error("port = 1\ntimeout = 1\nPort = 2", &format!("f.toml:3: Port: {twice}"));
+        check_error(
+            "hash-max-ziplist-value = 1\nhash-max-listpack-value = 1",
+            &format!("f.toml:2: hash-max-listpack-value: {twice}"),
+        );
     }
 
     #[test]

@@ -82,6 +82,7 @@ impl Config for Live {
         for (setting, text) in found {
             (setting.put)(&mut changed, text).map_err(|Refusal { what, .. }| failed(setting.name, &what))?;
         }
+        changed.keep_password_file(&self.shared.asked.borrow());
         let mut settings = changed.clone();
         settings.settle(&self.shared.facts).map_err(|(name, Refusal { what, .. })| failed(name, &what))?;
         self.shared.settings.replace(settings);
@@ -110,6 +111,7 @@ fn failed(name: &str, what: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::Secret;
 
     const FACTS: Facts = Facts { memory_bytes: 8 << 30, clients_max: 20_000 };
 
@@ -202,6 +204,20 @@ mod tests {
         let mut live = live();
         live.set(&[("port", "6379"), ("timeout", "7"), ("daemonize", "no")]).unwrap();
         assert_eq!(live.get("timeout").as_deref(), Some("7"));
+    }
+
+    #[test]
+    fn a_password_from_a_file_stays_there_until_another_one_is_set() {
+        let mut asked = Settings::default();
+        asked.requirepass = Secret::from_file("pass".to_owned());
+        asked.requirepass_file = Some("/etc/secret".into());
+        let loaded = Loaded { settings: asked.clone(), asked, file: None, warnings: Vec::new() };
+        let mut live = Live::new(loaded, FACTS);
+        live.set(&[("requirepass", "pass"), ("requirepass-file", "/etc/secret")]).unwrap();
+        assert!(live.settings().requirepass.is_from_file());
+        live.set(&[("requirepass", "other")]).unwrap();
+        assert!(!live.settings().requirepass.is_from_file());
+        assert_eq!(live.get("requirepass-file").as_deref(), Some(""));
     }
 
     #[test]

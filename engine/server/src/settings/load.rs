@@ -43,7 +43,7 @@ pub struct Loaded {
     /// What is in force.
     pub settings: Settings,
     /// The same before the host was asked: `maxmemory` may be 0.
-    pub(super) asked: Settings,
+    pub asked: Settings,
     /// The settings file, as an absolute path.
     pub file: Option<PathBuf>,
     /// What an operator should know although it stops nothing, a line each.

@@ -35,6 +35,7 @@ pub use kind::{Form, LogFormat, LogLevel};
 pub use live::Live;
 pub use load::{FILE_BYTES_MAX, FileText, Loaded, ReadFile, Startup, load};
 pub use network::{BindAddress, OutputLimits};
+pub use rewrite::rewritten;
 pub use table::{Change, Setting};
 
 use cache::Policy;
@@ -289,6 +290,13 @@ impl Settings {
     fn drop_stale_file(&mut self) {
         if !self.requirepass.is_from_file() {
             self.requirepass_file = None;
+        }
+    }
+
+    /// The password that is there already stays the file's, if it is: who writes back what was read changes nothing.
+    fn keep_password_file(&mut self, before: &Settings) {
+        if before.requirepass.is_from_file() && before.requirepass.expose() == self.requirepass.expose() {
+            self.requirepass = before.requirepass.clone();
         }
     }
 

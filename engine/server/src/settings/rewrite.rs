@@ -1,7 +1,8 @@
 //! CONFIG REWRITE: the settings in force go back into the file with which the server was started.
 //!
 //! Invariants
-//! - Comments, order and every value that still holds stay as they are, to the byte.
+//! - Comments, order and every value that still holds stay as they are; a file that says it all already stays to the
+//!   byte.
 //! - What is written is read back and compared before it replaces the file: a file that would start another server
 //!   than the running one is never left behind.
 //! - The file is replaced as a whole (a temporary file beside it, then a rename), with its mode and owner.
@@ -32,8 +33,11 @@ pub(super) fn rewrite(path: &Path, settings: &Settings) -> Result<(), String> {
     replace(&path, content.as_bytes()).map_err(failed)
 }
 
-/// The file's content with `settings` in it.
-pub(super) fn rewritten(content: &str, settings: &Settings) -> Result<String, String> {
+/// A settings file's content with `settings` (as asked for, before the host was) in it.
+///
+/// # Errors
+/// One line: the content is no settings file any more.
+pub fn rewritten(content: &str, settings: &Settings) -> Result<String, String> {
     let settings = writable(settings);
     let mut document: DocumentMut = content.parse().map_err(|_| "the file is no TOML any more".to_owned())?;
     let mut in_file = Vec::new();
@@ -44,16 +48,21 @@ pub(super) fn rewritten(content: &str, settings: &Settings) -> Result<String, St
         in_file.push((entry.setting.name, is_same));
     }
     let keys: Vec<String> = document.iter().map(|(key, _)| key.to_owned()).collect();
+    let mut is_changed = false;
     for setting in Settings::TABLE {
         let shown = (setting.show)(&settings);
         let is_default = shown == (setting.show)(&Settings::default());
         let key = keys.iter().find(|key| Setting::find(key).is_some_and(|found| found.name == setting.name));
         match (key, in_file.iter().find(|(name, _)| *name == setting.name)) {
-            (Some(_), Some((_, true))) => {}
+            (Some(_), Some((_, true))) => continue,
             (Some(key), _) => set(&mut document, key, value((setting.form)(), &shown)?),
-            (None, _) if is_default => {}
+            (None, _) if is_default => continue,
             (None, _) => append(&mut document, setting.name, value((setting.form)(), &shown)?),
         }
+        is_changed = true;
+    }
+    if !is_changed {
+        return Ok(content.to_owned());
     }
     let content = document.to_string();
     match read_back(&content)? == settings {
