@@ -350,6 +350,16 @@ impl Cache {
         item
     }
 
+    /// The item of `key` for a command that asks about it: counted as a hit or miss, but not as a use.
+    pub(crate) fn peek(&mut self, key: &Key<'_>) -> Option<Item<'_>> {
+        let item = self.shards.peek(key, self.now.unix_ms);
+        match item {
+            Some(_) => self.statistics.keyspace_hits += 1,
+            None => self.statistics.keyspace_misses += 1,
+        }
+        item
+    }
+
     /// Writes and counts an error reply.
     #[cold]
     pub(crate) fn refuse(&mut self, refusal: &Refusal, reply: &mut Reply<'_>) {

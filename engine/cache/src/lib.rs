@@ -20,6 +20,7 @@ mod glob;
 mod job;
 mod memcache;
 mod number;
+mod random;
 mod route;
 mod shard;
 mod shards;

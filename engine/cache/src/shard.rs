@@ -27,6 +27,8 @@ pub(crate) enum Change<'a> {
     Number { key: Key<'a>, cas: u64 },
     /// Removes an item.
     Remove { key: Key<'a> },
+    /// Removes an item whose value was put under another key.
+    Release { key: Key<'a> },
 }
 
 impl<'a> Change<'a> {
@@ -37,7 +39,8 @@ impl<'a> Change<'a> {
             Change::Put { key, .. }
             | Change::Expire { key, .. }
             | Change::Number { key, .. }
-            | Change::Remove { key } => key,
+            | Change::Remove { key }
+            | Change::Release { key } => key,
         }
     }
 }
@@ -69,6 +72,7 @@ impl Shard {
             // No write: the item's slot has not changed for those who watch it.
             Change::Number { key, cas } => return self.store.set_cas(memory, key, *cas),
             Change::Remove { key } => self.store.remove(memory, key),
+            Change::Release { key } => self.store.release(memory, key),
         };
         if changed {
             self.bump(slot);
@@ -85,6 +89,31 @@ impl Shard {
                 *sequence += 1;
             }
         }
+    }
+
+    /// Notes that two keyspaces have changed places. The slots count as changed if either holds a live item.
+    pub fn swapped(&mut self, keyspaces: [Keyspace; 2], now_ms: u64) {
+        if keyspaces.iter().any(|keyspace| self.has_live_item(*keyspace, now_ms)) {
+            for sequence in &mut self.sequences {
+                *sequence += 1;
+            }
+        }
+    }
+
+    /// Whether a keyspace holds an item that has not expired. Also true if that takes long to tell.
+    fn has_live_item(&self, keyspace: Keyspace, now_ms: u64) -> bool {
+        const ITEMS_MAX: usize = 1000;
+        let (mut cursor, mut visited, mut is_live) = (0, 0, false);
+        while self.store.len(keyspace) > 0 && !is_live && visited < ITEMS_MAX {
+            cursor = self.store.scan(keyspace, cursor, ITEMS_MAX, |_, item| {
+                visited += 1;
+                is_live |= item.is_alive(now_ms);
+            });
+            if cursor == 0 {
+                return is_live;
+            }
+        }
+        is_live || visited >= ITEMS_MAX
     }
 
     /// Notes that an item of `slot` has expired or was evicted.

@@ -8,9 +8,10 @@
 use std::io;
 
 use item::{Key, Keyspace, Place};
-use l1::{Budget, Cause, Departure, Item, LagHistogram, Memory, MemoryOptions, NoRoom};
+use l1::{Budget, Cause, Departure, Item, LagHistogram, Memory, MemoryOptions, NoRoom, Put, Stored, Value};
 
 use crate::clients::DATABASE_COUNT;
+use crate::random::Random;
 use crate::route::{self, SLOT_COUNT};
 use crate::shard::{Change, Shard};
 use crate::statistics::Statistics;
@@ -20,6 +21,7 @@ pub(crate) struct Shards {
     shards: Vec<Shard>,
     memory: Memory,
     seed: u64,
+    random: Random,
     /// The keyspace of each database.
     databases: [Keyspace; DATABASE_COUNT],
     /// Departures of one upkeep step; empty between steps. Kept for its allocation.
@@ -42,6 +44,7 @@ impl Shards {
             shards: (0..count).map(|i| Shard::new(first_slot(i)..first_slot(i + 1))).collect(),
             memory: Memory::new(memory)?,
             seed,
+            random: Random::new(seed),
             databases: std::array::from_fn(|database| Keyspace(database as u16)),
             departed: Vec::new(),
         })
@@ -89,15 +92,52 @@ impl Shards {
         let grown_bytes = match &change {
             Change::Put { key, put } => RECORD_BYTES + key.bytes.len() + put.value.len(),
             Change::Expire { key, .. } | Change::Number { key, .. } => RECORD_BYTES + key.bytes.len(),
-            Change::Remove { .. } => 0,
+            Change::Remove { .. } | Change::Release { .. } => 0,
         };
         if grown_bytes > 0 {
             // Whether there is room for the change the store tells better: it may need none.
             let _ = self.make_room(grown_bytes, statistics);
         }
+        self.apply(&change)
+    }
+
+    /// Puts the item of `from` under `to`, in place of what was there, with deadline and flags; a large value goes over
+    /// by reference. False if there is no such item. A refusal leaves both keys as they were.
+    pub fn rename(
+        &mut self,
+        from: &Key<'_>,
+        to: &Key<'_>,
+        now_ms: u64,
+        scratch: &mut Vec<u8>,
+        statistics: &mut Statistics,
+    ) -> Result<bool, NoRoom> {
+        let Some(item) = self.peek(from, now_ms) else { return Ok(false) };
+        let copied_bytes = match item.value {
+            Stored::Inline(bytes) => bytes.len(),
+            Stored::Large(_) => 0,
+        };
+        // As in `commit`. This may evict the item itself; what follows evicts nothing, so that no value is held twice.
+        let _ = self.make_room(RECORD_BYTES + to.bytes.len() + copied_bytes, statistics);
+        let Some(item) = self.peek(from, now_ms) else { return Ok(false) };
+        let (expires_at_ms, flags) = (item.expires_at_ms, item.flags);
+        let value = match item.value {
+            Stored::Large(value) => Value::Large(value.clone()),
+            Stored::Inline(bytes) => {
+                scratch.clear();
+                scratch.extend_from_slice(bytes);
+                Value::Inline(scratch)
+            }
+        };
+        self.apply(&Change::Put { key: *to, put: Put { value, expires_at_ms, flags } })?;
+        self.apply(&Change::Release { key: *from })
+    }
+
+    /// Applies a change for which room was made.
+    #[inline]
+    fn apply(&mut self, change: &Change<'_>) -> Result<bool, NoRoom> {
         let shard = self.index_of(change.key().place.slot);
-        let result = self.shards[shard].commit(&mut self.memory, &change);
-        if result.is_err() { self.commit_again(shard, &change) } else { result }
+        let result = self.shards[shard].commit(&mut self.memory, change);
+        if result.is_err() { self.commit_again(shard, change) } else { result }
     }
 
     /// Applies a change that was refused once what was cleared is free, as far as that helps.
@@ -122,7 +162,7 @@ impl Shards {
                 0 => 0,
                 _ => shard.store().scan(keyspace, cursor, count - visited, |key, item| {
                     visited += 1;
-                    if item.expires_at_ms.is_none_or(|at_ms| at_ms > now_ms) {
+                    if item.is_alive(now_ms) {
                         each(key);
                     }
                 }),
@@ -143,6 +183,45 @@ impl Shards {
     /// Keys with a deadline in a keyspace.
     pub fn volatile_len(&self, keyspace: Keyspace) -> u64 {
         self.shards.iter().map(|shard| shard.store().volatile_len(keyspace)).sum()
+    }
+
+    /// The key of a random item that has not expired; each is as likely as any other. `None` if there is none, or if
+    /// all that a bounded search met are left for upkeep to remove.
+    pub fn random_key(&mut self, keyspace: Keyspace, now_ms: u64) -> Option<Vec<u8>> {
+        let len = self.len(keyspace);
+        for _ in 0..RANDOM_PICKS.min(len) {
+            let n = self.random.below(len);
+            let (key, item) = self.nth(keyspace, n).expect("the number is below the length");
+            if item.is_alive(now_ms) {
+                return Some(key.to_vec());
+            }
+        }
+        let mut found = None;
+        self.scan(keyspace, 0, RANDOM_WALK, now_ms, |key| {
+            found.get_or_insert_with(|| key.to_vec());
+        });
+        found
+    }
+
+    /// Exchanges two databases. Watchers of either see a change if it held anything that has not expired.
+    pub fn swap(&mut self, [a, b]: [usize; 2], now_ms: u64) {
+        let [first, second] = [self.databases[a], self.databases[b]];
+        self.databases.swap(a, b);
+        for shard in &mut self.shards {
+            shard.swapped([first, second], now_ms);
+        }
+    }
+
+    /// Item number `n` of a keyspace, expired or not.
+    fn nth(&self, keyspace: Keyspace, n: u64) -> Option<(&[u8], Item<'_>)> {
+        let mut left = n;
+        for shard in &self.shards {
+            match left.checked_sub(shard.store().len(keyspace)) {
+                Some(rest) => left = rest,
+                None => return shard.store().nth(keyspace, left),
+            }
+        }
+        None
     }
 
     /// Empties a database.
@@ -246,6 +325,10 @@ impl Shards {
         &mut self.shards[index]
     }
 }
+
+/// Random items that RANDOMKEY looks at, and items that it walks over if all of them have expired.
+const RANDOM_PICKS: u64 = 16;
+const RANDOM_WALK: usize = 1000;
 
 /// What a record holds beside key and value, at most: the estimate that reclaim is paid by.
 const RECORD_BYTES: usize = 32;

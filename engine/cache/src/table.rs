@@ -12,7 +12,9 @@ use protocol::Reply;
 use crate::answer::Answer;
 use crate::cache::{Cache, Outcome};
 use crate::call::Call;
-use crate::commands::{client, command, config, connection, expiry, flush, info, keys, numbers, scan, set, strings};
+use crate::commands::{
+    client, command, config, connection, expiry, flush, info, keys, moves, numbers, scan, set, strings,
+};
 use crate::route::padded;
 use crate::spec::Spec;
 
@@ -55,18 +57,27 @@ table! {
     Unlink => keys::del, UNLINK;
     Exists => keys::exists, EXISTS;
     Type => keys::type_of, TYPE;
+    Touch => keys::touch, TOUCH;
+    Rename => moves::rename, RENAME;
+    Renamenx => moves::renamenx, RENAMENX;
+    Copy => moves::copy, COPY;
+    Move => moves::move_key, MOVE;
+    Randomkey => scan::randomkey, RANDOMKEY;
     Expire => expiry::expire, EXPIRE;
     Pexpire => expiry::pexpire, PEXPIRE;
     Expireat => expiry::expireat, EXPIREAT;
     Pexpireat => expiry::pexpireat, PEXPIREAT;
     Ttl => expiry::ttl, TTL;
     Pttl => expiry::pttl, PTTL;
+    Expiretime => expiry::expiretime, EXPIRETIME;
+    Pexpiretime => expiry::pexpiretime, PEXPIRETIME;
     Persist => expiry::persist, PERSIST;
     Scan => scan::scan, SCAN;
     Keys => scan::keys, KEYS;
     Dbsize => flush::dbsize, DBSIZE;
     Flushdb => flush::flushdb, FLUSHDB;
     Flushall => flush::flushall, FLUSHALL;
+    Swapdb => flush::swapdb, SWAPDB;
     Select => connection::select, SELECT;
     Ping => connection::ping, PING;
     Echo => connection::echo, ECHO;

@@ -23,12 +23,16 @@ impl Entry {
     }
 }
 
-/// The naive model: one map, searched and aged by hand.
+/// The naive model: a map per database, searched and aged by hand.
 #[derive(Default)]
 struct Model {
-    entries: BTreeMap<String, Entry>,
+    databases: [BTreeMap<String, Entry>; DATABASES],
+    selected: usize,
     now_ms: u64,
 }
+
+/// Databases that the steps use.
+const DATABASES: usize = 3;
 
 /// A step of a test case. Keys are few, so that steps meet.
 #[derive(Clone, Debug)]
@@ -47,6 +51,12 @@ enum Step {
     Persist { key: u8 },
     Pttl { key: u8 },
     Strlen { key: u8 },
+    Select { database: usize },
+    Rename { from: u8, to: u8, only_new: bool },
+    Copy { from: u8, to: u8, database: usize, replace: bool },
+    Move { key: u8, database: usize },
+    Swap { databases: [usize; 2] },
+    Random,
     Keys,
     Flush,
 }
@@ -101,15 +111,69 @@ fn step() -> impl Strategy<Value = Step> {
         1 => key().prop_map(|key| Step::Persist { key }),
         2 => key().prop_map(|key| Step::Pttl { key }),
         1 => key().prop_map(|key| Step::Strlen { key }),
+        2 => (0..DATABASES).prop_map(|database| Step::Select { database }),
+        4 => (key(), key(), any::<bool>()).prop_map(|(from, to, only_new)| Step::Rename { from, to, only_new }),
+        4 => (key(), key(), 0..DATABASES, any::<bool>())
+            .prop_map(|(from, to, database, replace)| Step::Copy { from, to, database, replace }),
+        2 => (key(), 0..DATABASES).prop_map(|(key, database)| Step::Move { key, database }),
+        1 => [0..DATABASES, 0..DATABASES].prop_map(|databases| Step::Swap { databases }),
+        1 => Just(Step::Random),
         1 => Just(Step::Keys),
         1 => Just(Step::Flush),
     ]
 }
 
 impl Model {
+    fn entries(&mut self) -> &mut BTreeMap<String, Entry> {
+        &mut self.databases[self.selected]
+    }
+
+    fn live_in(&self, database: usize, key: u8) -> Option<&Entry> {
+        self.databases[database].get(&name(key)).filter(|entry| entry.is_alive(self.now_ms))
+    }
+
+    /// The keys of the selected database that have not expired.
+    fn alive(&self) -> impl Iterator<Item = &String> {
+        let entries = self.databases[self.selected].iter();
+        entries.filter(|(_, entry)| entry.is_alive(self.now_ms)).map(|(key, _)| key)
+    }
+
+    fn rename(&mut self, from: u8, to: u8, only_new: bool) -> String {
+        let Some(entry) = self.live(from).cloned() else { return "-ERR no such key".to_owned() };
+        if only_new && self.live(to).is_some() {
+            return ":0".to_owned();
+        }
+        self.entries().remove(&name(from));
+        self.entries().insert(name(to), entry);
+        (if only_new { ":1" } else { "+OK" }).to_owned()
+    }
+
+    fn copy(&mut self, from: u8, to: u8, database: usize, replace: bool) -> String {
+        if (self.selected, from) == (database, to) {
+            return "-ERR source and destination objects are the same".to_owned();
+        }
+        let copied = self.live(from).cloned().filter(|_| replace || self.live_in(database, to).is_none());
+        let reply = format!(":{}", i64::from(copied.is_some()));
+        self.databases[database].extend(copied.map(|entry| (name(to), entry)));
+        reply
+    }
+
+    fn transfer(&mut self, key: u8, database: usize) -> String {
+        if self.selected == database {
+            return "-ERR source and destination objects are the same".to_owned();
+        }
+        let moved = self.live(key).cloned().filter(|_| self.live_in(database, key).is_none());
+        let reply = format!(":{}", i64::from(moved.is_some()));
+        if let Some(entry) = moved {
+            self.entries().remove(&name(key));
+            self.databases[database].insert(name(key), entry);
+        }
+        reply
+    }
+
     fn live(&mut self, key: u8) -> Option<&mut Entry> {
         let now_ms = self.now_ms;
-        self.entries.get_mut(&name(key)).filter(|entry| entry.is_alive(now_ms))
+        self.entries().get_mut(&name(key)).filter(|entry| entry.is_alive(now_ms))
     }
 
     fn set(&mut self, key: u8, value: &str, deadline: &SetDeadline, condition: &str, get: bool) -> String {
@@ -126,7 +190,7 @@ impl Model {
                 SetDeadline::Px(ms) => Some(self.now_ms + ms),
                 SetDeadline::Pxat(at_ms) => Some(*at_ms),
             };
-            self.entries.insert(name(key), Entry { value: value.to_owned(), expires_at_ms });
+            self.entries().insert(name(key), Entry { value: value.to_owned(), expires_at_ms });
         }
         match (get, wanted) {
             (true, _) => bulk(old.map(|entry| entry.value).as_deref()),
@@ -146,7 +210,7 @@ impl Model {
         let Some(new) = old.checked_add(amount) else {
             return "-ERR increment or decrement would overflow".to_owned();
         };
-        self.entries.insert(name(key), Entry { value: new.to_string(), expires_at_ms });
+        self.entries().insert(name(key), Entry { value: new.to_string(), expires_at_ms });
         format!(":{new}")
     }
 
@@ -185,8 +249,9 @@ impl Model {
             },
             Step::Add { key, amount } => self.add(*key, *amount),
             Step::Del { keys } => {
-                let removed =
-                    keys.iter().filter(|key| self.live(**key).is_some() && self.entries.remove(&name(**key)).is_some());
+                let removed = keys
+                    .iter()
+                    .filter(|key| self.live(**key).is_some() && self.entries().remove(&name(**key)).is_some());
                 format!(":{}", removed.count())
             }
             Step::Exists { keys } => format!(":{}", keys.iter().filter(|key| self.live(**key).is_some()).count()),
@@ -215,12 +280,21 @@ impl Model {
                 }
             }
             Step::Strlen { key } => format!(":{}", self.live(*key).map_or(0, |entry| entry.value.len())),
-            Step::Keys => {
-                let alive = self.entries.iter().filter(|(_, entry)| entry.is_alive(self.now_ms));
-                alive.map(|(key, _)| format!("'{key}'")).collect::<Vec<_>>().join(" ")
+            Step::Select { database } => {
+                self.selected = *database;
+                "+OK".to_owned()
             }
+            Step::Rename { from, to, only_new } => self.rename(*from, *to, *only_new),
+            Step::Copy { from, to, database, replace } => self.copy(*from, *to, *database, *replace),
+            Step::Move { key, database } => self.transfer(*key, *database),
+            Step::Swap { databases: [a, b] } => {
+                self.databases.swap(*a, *b);
+                "+OK".to_owned()
+            }
+            // Any of them.
+            Step::Random | Step::Keys => self.alive().map(|key| format!("'{key}'")).collect::<Vec<_>>().join(" "),
             Step::Flush => {
-                self.entries.clear();
+                self.entries().clear();
                 "+OK".to_owned()
             }
         }
@@ -270,6 +344,17 @@ fn line(step: &Step) -> String {
         Step::Persist { key } => format!("PERSIST {}", name(*key)),
         Step::Pttl { key } => format!("PTTL {}", name(*key)),
         Step::Strlen { key } => format!("STRLEN {}", name(*key)),
+        Step::Select { database } => format!("SELECT {database}"),
+        Step::Rename { from, to, only_new } => {
+            format!("RENAME{} {} {}", if *only_new { "NX" } else { "" }, name(*from), name(*to))
+        }
+        Step::Copy { from, to, database, replace } => {
+            let replace = if *replace { " REPLACE" } else { "" };
+            format!("COPY {} {} DB {database}{replace}", name(*from), name(*to))
+        }
+        Step::Move { key, database } => format!("MOVE {} {database}", name(*key)),
+        Step::Swap { databases: [a, b] } => format!("SWAPDB {a} {b}"),
+        Step::Random => "RANDOMKEY".to_owned(),
         Step::Keys => "KEYS *".to_owned(),
         Step::Flush => "FLUSHDB".to_owned(),
     }
@@ -302,6 +387,11 @@ proptest! {
                     rig.advance_ms(*ms);
                 }
                 Step::Upkeep => rig.maintain(),
+                Step::Random => {
+                    let (any, found) = (model.run(step), rig.run("RANDOMKEY"));
+                    let is_any = any.split(' ').any(|key| key == found);
+                    prop_assert!(is_any || any.is_empty() && found == "nil", "{} of {}", found, any);
+                }
                 command => {
                     let expected = comparable(step, model.run(command));
                     prop_assert_eq!(comparable(step, rig.run(&line(command))), expected, "{}", line(command));
@@ -310,11 +400,12 @@ proptest! {
         }
         // After upkeep the model's keys are left, and at most those that expired within the wheel's last ticks.
         rig.maintain();
-        let left: usize = rig.run("DBSIZE")[1..].parse().expect("a number");
-        let alive = |after_ms: u64| {
-            model.entries.values().filter(|entry| entry.is_alive(after_ms)).count()
-        };
-        let (least, most) = (alive(model.now_ms), alive(model.now_ms - WHEEL_PRECISION_MS));
-        prop_assert!((least..=most).contains(&left), "{} of {} to {}", left, least, most);
+        for (database, entries) in model.databases.iter().enumerate() {
+            rig.run(&format!("SELECT {database}"));
+            let left: usize = rig.run("DBSIZE")[1..].parse().expect("a number");
+            let alive = |after_ms: u64| entries.values().filter(|entry| entry.is_alive(after_ms)).count();
+            let (least, most) = (alive(model.now_ms), alive(model.now_ms - WHEEL_PRECISION_MS));
+            prop_assert!((least..=most).contains(&left), "{} of {} to {}", left, least, most);
+        }
     }
 }

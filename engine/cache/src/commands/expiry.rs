@@ -1,4 +1,4 @@
-//! Deadlines: EXPIRE, PEXPIRE, EXPIREAT, PEXPIREAT, TTL, PTTL, PERSIST.
+//! Deadlines: EXPIRE, PEXPIRE, EXPIREAT, PEXPIREAT, TTL, PTTL, EXPIRETIME, PEXPIRETIME, PERSIST.
 //!
 //! Invariants
 //! - A deadline is Unix milliseconds; an item is gone from that millisecond on.
@@ -56,6 +56,20 @@ pub(crate) const PTTL: Spec = Spec {
     since: "2.6.0",
     summary: "Answers the milliseconds until a key expires; -1 for never, -2 for no such key.",
     ..TTL
+};
+
+pub(crate) const EXPIRETIME: Spec = Spec {
+    name: "expiretime",
+    since: "7.0.0",
+    tips: &[],
+    summary: "Answers when a key expires, in Unix seconds; -1 for never, -2 for no such key.",
+    ..TTL
+};
+
+pub(crate) const PEXPIRETIME: Spec = Spec {
+    name: "pexpiretime",
+    summary: "Answers when a key expires, in Unix milliseconds; -1 for never, -2 for no such key.",
+    ..EXPIRETIME
 };
 
 /// How a deadline is given.
@@ -124,21 +138,33 @@ pub(crate) fn persist(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) 
     Ok(())
 }
 
+/// Seconds are rounded to the nearest.
+const HALF_SECOND_MS: i64 = 500;
+
 pub(crate) fn ttl(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
-    const HALF_SECOND_MS: i64 = 500;
-    answer_ttl(cache, call, reply, |ms| (ms + HALF_SECOND_MS) / 1000);
+    answer_deadline(cache, call, reply, |at_ms, now_ms| (at_ms - now_ms + HALF_SECOND_MS) / 1000);
 }
 
 pub(crate) fn pttl(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
-    answer_ttl(cache, call, reply, |ms| ms);
+    answer_deadline(cache, call, reply, |at_ms, now_ms| at_ms - now_ms);
 }
 
-fn answer_ttl(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>, in_unit: impl FnOnce(i64) -> i64) {
+pub(crate) fn expiretime(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
+    answer_deadline(cache, call, reply, |at_ms, _| (at_ms + HALF_SECOND_MS) / 1000);
+}
+
+pub(crate) fn pexpiretime(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
+    answer_deadline(cache, call, reply, |at_ms, _| at_ms);
+}
+
+/// Answers what `in_unit` makes of the key's deadline and the time now, in Unix milliseconds.
+fn answer_deadline(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>, in_unit: impl FnOnce(i64, i64) -> i64) {
+    let signed = |ms: u64| i64::try_from(ms).expect("deadlines and clocks are within i64");
     let now_ms = cache.now.unix_ms;
     reply.integer(match cache.shards.peek(&call.key(), now_ms).map(|item| item.expires_at_ms) {
         None => -2,
         Some(None) => -1,
-        Some(Some(at_ms)) => in_unit(i64::try_from(at_ms - now_ms).expect("deadlines are within i64")),
+        Some(Some(at_ms)) => in_unit(signed(at_ms), signed(now_ms)),
     });
 }
 

@@ -1,4 +1,4 @@
-//! Whole databases: DBSIZE, FLUSHDB, FLUSHALL.
+//! Whole databases: DBSIZE, FLUSHDB, FLUSHALL, SWAPDB.
 //!
 //! A flush costs the client nothing: the keyspace is empty at once, its memory comes back in upkeep. So ASYNC and SYNC
 //! are the same.
@@ -9,6 +9,7 @@ use crate::answer::Refusal;
 use crate::cache::Cache;
 use crate::call::Call;
 use crate::clients::DATABASE_COUNT;
+use crate::number;
 use crate::spec::{Spec, category, flag};
 
 pub(crate) const DBSIZE: Spec = Spec {
@@ -35,6 +36,17 @@ pub(crate) const FLUSHDB: Spec = Spec {
 
 pub(crate) const FLUSHALL: Spec = Spec { name: "flushall", summary: "Removes all keys of all databases.", ..FLUSHDB };
 
+pub(crate) const SWAPDB: Spec = Spec {
+    name: "swapdb",
+    arity: 3,
+    flags: flag::WRITE | flag::FAST,
+    categories: category::KEYSPACE | category::DANGEROUS,
+    group: "server",
+    since: "4.0.0",
+    summary: "Exchanges two databases for all clients.",
+    ..Spec::PLAIN
+};
+
 pub(crate) fn dbsize(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
     reply.integer(cache.shards.len(call.keyspace) as i64);
 }
@@ -49,6 +61,21 @@ pub(crate) fn flushdb(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) 
 pub(crate) fn flushall(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     check_mode(call)?;
     (0..DATABASE_COUNT).for_each(|database| cache.shards.clear(database));
+    reply.ok();
+    Ok(())
+}
+
+pub(crate) fn swapdb(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+    let number = |index: usize, name: &'static str| {
+        let number = number::parse(call.arg(index)).and_then(|number| i32::try_from(number).ok());
+        number.ok_or_else(|| Refusal::new(format!("ERR invalid {name} DB index")))
+    };
+    let numbers = [number(1, "first")?, number(2, "second")?];
+    let databases = numbers.map(|number| usize::try_from(number).unwrap_or(usize::MAX));
+    if databases.iter().any(|&database| database >= DATABASE_COUNT) {
+        return Err(Refusal::text("ERR DB index is out of range"));
+    }
+    cache.shards.swap(databases, cache.now.unix_ms);
     reply.ok();
     Ok(())
 }
@@ -85,6 +112,30 @@ mod tests {
             ("FLUSHDB SYNC", "+OK"),
             ("FLUSHALL now", "-ERR syntax error"),
             ("FLUSHDB ASYNC SYNC", "-ERR syntax error"),
+        ]);
+    }
+
+    #[test]
+    fn databases_change_places() {
+        check(&[
+            ("SET a 1", "+OK"),
+            ("SWAPDB 0 1", "+OK"),
+            ("GET a", "nil"),
+            ("SET b 2 EX 100", "+OK"),
+            ("SELECT 1", "+OK"),
+            ("GET a", "'1'"),
+            ("SWAPDB 1 0", "+OK"),
+            ("TTL b", ":100"),
+            ("FLUSHDB", "+OK"),
+            ("DBSIZE", ":0"),
+            ("SELECT 0", "+OK"),
+            ("KEYS *", "['a']"),
+            ("SWAPDB 0 0", "+OK"),
+            ("DBSIZE", ":1"),
+            ("SWAPDB 44 55", "-ERR DB index is out of range"),
+            ("SWAPDB -1 0", "-ERR DB index is out of range"),
+            ("SWAPDB 44 a", "-ERR invalid second DB index"),
+            ("SWAPDB a 55", "-ERR invalid first DB index"),
         ]);
     }
 

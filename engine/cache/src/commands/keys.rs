@@ -1,4 +1,4 @@
-//! Keys whatever their value: DEL, UNLINK, EXISTS, TYPE.
+//! Keys whatever their value: DEL, UNLINK, EXISTS, TOUCH, TYPE.
 
 use protocol::Reply;
 
@@ -38,6 +38,9 @@ pub(crate) const EXISTS: Spec = Spec {
     ..Spec::PLAIN
 };
 
+pub(crate) const TOUCH: Spec =
+    Spec { name: "touch", since: "3.2.1", summary: "Counts a use of each key and answers how many exist.", ..EXISTS };
+
 pub(crate) const TYPE: Spec = Spec {
     name: "type",
     arity: 2,
@@ -62,7 +65,19 @@ pub(crate) fn del(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> R
     Ok(())
 }
 
+/// Counts hits and misses, but no use: asking for a key does not keep it.
 pub(crate) fn exists(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+    call.check_keys(1)?;
+    let mut found = 0;
+    for_each_key(cache, call, 1, |cache, key, _| {
+        found += i64::from(cache.peek(key).is_some());
+        Ok(())
+    })?;
+    reply.integer(found);
+    Ok(())
+}
+
+pub(crate) fn touch(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     call.check_keys(1)?;
     let mut found = 0;
     for_each_key(cache, call, 1, |cache, key, _| {
@@ -89,6 +104,7 @@ mod tests {
     fn keys_are_counted_and_removed() {
         check(&[
             ("MSET a 1 b 2", "+OK"),
+            ("TOUCH a b c a", ":3"),
             ("EXISTS a b c a", ":3"),
             ("DEL a a c", ":1"),
             ("UNLINK b", ":1"),

@@ -8,6 +8,7 @@ pub(crate) mod expiry;
 pub(crate) mod flush;
 pub(crate) mod info;
 pub(crate) mod keys;
+pub(crate) mod moves;
 pub(crate) mod numbers;
 pub(crate) mod scan;
 pub(crate) mod set;

@@ -1,4 +1,4 @@
-//! Walks over a keyspace: SCAN and KEYS.
+//! Keys without a name: SCAN and KEYS, which walk over a keyspace, and RANDOMKEY.
 //!
 //! A cursor names a slot and a place in the order of hashes within it, so a walk meets every key that exists from its
 //! beginning to its end, whatever grows or splits meanwhile.
@@ -37,6 +37,17 @@ pub(crate) const KEYS: Spec = Spec {
     group: "generic",
     summary: "Answers all keys that match a pattern.",
     complexity: "O(N), N keys in the database",
+    ..Spec::PLAIN
+};
+
+pub(crate) const RANDOMKEY: Spec = Spec {
+    name: "randomkey",
+    arity: 1,
+    flags: flag::READONLY,
+    categories: category::KEYSPACE,
+    tips: &["request_policy:all_shards", "response_policy:special", "nondeterministic_output"],
+    group: "generic",
+    summary: "Answers a random key of the database.",
     ..Spec::PLAIN
 };
 
@@ -95,6 +106,13 @@ pub(crate) fn keys(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> 
     Outcome::Done
 }
 
+pub(crate) fn randomkey(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
+    match cache.shards.random_key(call.keyspace, cache.now.unix_ms) {
+        Some(key) => reply.bulk(&key),
+        None => reply.null(),
+    }
+}
+
 impl<'a> Options<'a> {
     fn parse(call: Call<'a>) -> Result<Options<'a>, Refusal> {
         let mut options = Options { pattern: None, count: 10, only_type: None };
@@ -128,6 +146,36 @@ fn cursor(text: &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use crate::rig::{Rig, check};
+
+    #[test]
+    fn random_keys_are_equally_likely() {
+        let mut rig = Rig::new();
+        rig.check(&[("RANDOMKEY", "nil")]);
+        // Half of them in one slot, the others spread.
+        for i in 0..50 {
+            rig.check(&[(&format!("MSET {{tag}}{i} 1 key:{i} 1"), "+OK")]);
+        }
+        let mut counts = std::collections::BTreeMap::new();
+        for _ in 0..10_000 {
+            *counts.entry(rig.run("RANDOMKEY")).or_insert(0) += 1;
+        }
+        assert_eq!(counts.len(), 100);
+        assert!(counts.values().all(|count| (50..170).contains(count)), "{counts:?}");
+    }
+
+    #[test]
+    fn a_random_key_has_not_expired() {
+        let mut rig = Rig::new();
+        for i in 0..200 {
+            rig.check(&[(&format!("SET key:{i} 1 PX 10"), "+OK")]);
+        }
+        rig.check(&[("SET alive 1", "+OK")]);
+        rig.advance_ms(10);
+        for _ in 0..20 {
+            rig.check(&[("RANDOMKEY", "'alive'")]);
+        }
+        rig.check(&[("DEL alive", ":1"), ("RANDOMKEY", "nil")]);
+    }
 
     #[test]
     fn small_walks_end_at_once() {

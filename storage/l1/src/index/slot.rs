@@ -37,10 +37,28 @@ impl SlotIndex {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Entries of all tables.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
         match self {
-            SlotIndex::One(table) => table.len() == 0,
-            SlotIndex::Many(directory) => directory.len == 0,
+            SlotIndex::One(table) => table.len(),
+            SlotIndex::Many(directory) => directory.len,
         }
+    }
+
+    /// Entry number `n`, counted over the tables.
+    pub(crate) fn nth(&self, lines: &Lines, n: usize) -> Option<Entry> {
+        let mut left = n;
+        for table in self.tables() {
+            match left.checked_sub(table.len()) {
+                Some(rest) => left = rest,
+                None => return table.entries(lines).nth(left).map(|(_, entry)| entry),
+            }
+        }
+        None
     }
 
     /// The table that holds this hash.
@@ -109,11 +127,14 @@ impl SlotIndex {
     /// Every entry of the slot.
     #[cfg(test)]
     pub(crate) fn entries<'a>(&'a self, lines: &'a Lines) -> impl Iterator<Item = (u8, Entry)> + 'a {
-        let tables = match self {
+        self.tables().iter().flat_map(|table| table.entries(lines))
+    }
+
+    fn tables(&self) -> &[Table] {
+        match self {
             SlotIndex::One(table) => std::slice::from_ref(table),
-            SlotIndex::Many(directory) => &directory.tables[..],
-        };
-        tables.iter().flat_map(|table| table.entries(lines))
+            SlotIndex::Many(directory) => &directory.tables,
+        }
     }
 
     /// Takes one of the tables out, to free the slot step by step; `None` once the slot is empty.

@@ -123,6 +123,14 @@ pub struct Item<'a> {
     pub frequency: u8,
 }
 
+impl Item<'_> {
+    /// Whether its deadline is yet to come, if it has one.
+    #[inline]
+    pub fn is_alive(&self, now_ms: u64) -> bool {
+        !is_past(self.expires_at_ms, now_ms)
+    }
+}
+
 /// What to store under a key.
 #[derive(Clone, Debug)]
 pub struct Put<'a> {

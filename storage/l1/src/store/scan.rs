@@ -1,4 +1,4 @@
-//! Scan: visits the items of a keyspace in slots' order, and in hash order within a slot.
+//! Scan: visits the items of a keyspace in slots' order, and in hash order within a slot; or picks one by its number.
 //!
 //! The cursor is `slot << 32 | hash`: the place where the next call begins. It holds no state of the store, so tables
 //! may split, shrink and grow between calls: an item that is there throughout is visited, for its place never changes.
@@ -41,6 +41,23 @@ impl Store {
             }
         }
         if slot - first_slot >= index.slots.len() { 0 } else { (slot as u64) << SLOT_SHIFT | u64::from(hash) }
+    }
+
+    /// Item number `n` of a keyspace, from 0 to `len` - 1, expired or not: the same one until something changes. Reads
+    /// one number per slot, so all numbers cost about the same.
+    pub fn nth(&self, keyspace: Keyspace, n: u64) -> Option<(&[u8], Item<'_>)> {
+        let index = self.keyspaces.get(usize::from(keyspace.0))?;
+        let mut left = usize::try_from(n).ok()?;
+        for slot in &index.slots {
+            match left.checked_sub(slot.len()) {
+                Some(rest) => left = rest,
+                None => {
+                    let entry = slot.nth(&self.lines, left)?;
+                    return Some((self.log.record(entry.location())?.key(), self.item(entry)?));
+                }
+            }
+        }
+        None
     }
 
     /// Visits items of the table that holds `hash`, from there on; returns where to go on in this slot, if anywhere.

@@ -59,6 +59,15 @@ impl Store {
         true
     }
 
+    /// Removes an item whose value was put elsewhere by reference; whether there was one. The value counts there, even
+    /// while replies still send it.
+    pub fn release(&mut self, memory: &mut Memory, key: &Key<'_>) -> bool {
+        let Some((position, entry)) = self.find(key) else { return false };
+        let (keyspace, slot, hash_high) = (key.keyspace.0, key.place.slot, key.place.hash_high());
+        drop(self.take_entry(memory, keyspace, slot, hash_high, position, entry.location()));
+        true
+    }
+
     /// Changes when an item expires; `None`: never. False if there is no such item.
     pub fn set_expiry(
         &mut self,
@@ -244,15 +253,23 @@ impl Store {
 
     /// Marks a record dead and frees its heap value. Its index entry is the caller's.
     pub(super) fn bury(&mut self, memory: &mut Memory, location: Location) {
+        if let Some(value) = self.kill(memory, location) {
+            memory.orphan(value);
+        }
+    }
+
+    /// Marks a record dead and hands out its heap value.
+    fn kill(&mut self, memory: &mut Memory, location: Location) -> Option<Bytes> {
         let record = self.log.record(location).expect("the index names records");
-        if record.kind() == Kind::Stub {
-            let number = Self::heap_number(record);
+        let number = (record.kind() == Kind::Stub).then(|| Self::heap_number(record));
+        let value = number.map(|number| {
             let chain = self.log.chain_of(location);
             let charge = self.heap_charge(location);
             self.remove_heap(memory, chain, charge);
-            memory.orphan(self.heap.remove(number));
-        }
+            self.heap.remove(number)
+        });
         self.log.kill(memory, location);
+        value
     }
 
     /// Removes an item whose entry is at `position`.
@@ -265,6 +282,21 @@ impl Store {
         position: Position,
         location: Location,
     ) {
+        if let Some(value) = self.take_entry(memory, keyspace, slot, hash_high, position, location) {
+            memory.orphan(value);
+        }
+    }
+
+    /// Removes an item whose entry is at `position`, and hands out its heap value.
+    fn take_entry(
+        &mut self,
+        memory: &mut Memory,
+        keyspace: u16,
+        slot: u16,
+        hash_high: u32,
+        position: Position,
+        location: Location,
+    ) -> Option<Bytes> {
         let is_volatile = self.log.record(location).expect("the index names records").is_volatile();
         let local = usize::from(slot - self.slots.start);
         let log = &self.log;
@@ -278,7 +310,7 @@ impl Store {
         index.volatile_len -= u64::from(is_volatile);
         memory.account.index_bytes -= freed as u64;
         // After the index: while it shrinks it may read the hash of any record of the table.
-        self.bury(memory, location);
+        self.kill(memory, location)
     }
 
     /// Makes sure that an alarm rings at a new deadline, given the one that an alarm covers already.

@@ -11,7 +11,7 @@ use crate::Policy;
 enum Op {
     Put { keyspace: u16, key: u16, size: usize, fill: u8, ttl_ms: Option<u64>, flags: u32 },
     Get { keyspace: u16, key: u16, peek: bool },
-    Remove { keyspace: u16, key: u16 },
+    Remove { keyspace: u16, key: u16, release: bool },
     Expire { keyspace: u16, key: u16, ttl_ms: Option<u64> },
     Patch { keyspace: u16, key: u16, fill: u8 },
     Clear { keyspace: u16 },
@@ -41,7 +41,8 @@ fn ops(keys: u16) -> impl Strategy<Value = Op> {
             |((keyspace, key), size, fill, ttl_ms, flags)| Op::Put { keyspace, key, size, fill, ttl_ms, flags }
         ),
         30 => (at.clone(), any::<bool>()).prop_map(|((keyspace, key), peek)| Op::Get { keyspace, key, peek }),
-        8 => at.clone().prop_map(|(keyspace, key)| Op::Remove { keyspace, key }),
+        8 => (at.clone(), any::<bool>())
+            .prop_map(|((keyspace, key), release)| Op::Remove { keyspace, key, release }),
         8 => (at.clone(), ttls()).prop_map(|((keyspace, key), ttl_ms)| Op::Expire { keyspace, key, ttl_ms }),
         4 => (at, any::<u8>()).prop_map(|((keyspace, key), fill)| Op::Patch { keyspace, key, fill }),
         1 => (0u16..4).prop_map(|keyspace| Op::Clear { keyspace }),
@@ -74,11 +75,11 @@ fn apply(rig: &mut Rig, op: &Op) {
         Op::Get { keyspace, key, peek } => {
             rig.check(keyspace, &name(key), peek);
         }
-        Op::Remove { keyspace, key } => {
+        Op::Remove { keyspace, key, release } => {
             let bytes = name(key);
             let key = rig.key(keyspace, &bytes);
             let (memory, store) = rig.store_of(&key);
-            let removed = store.remove(memory, &key);
+            let removed = if release { store.release(memory, &key) } else { store.remove(memory, &key) };
             assert_eq!(removed, rig.oracle.remove(&(keyspace, bytes)).is_some());
         }
         Op::Expire { keyspace, key, ttl_ms } => {

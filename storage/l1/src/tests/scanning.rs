@@ -47,6 +47,23 @@ fn every_item_is_visited_once_when_nothing_changes() {
 }
 
 #[test]
+fn every_number_names_another_item() {
+    for items in [0u32, 1, 10, 5_000] {
+        let mut rig = Rig::new(4_000_000);
+        for number in 0..items {
+            rig.put(0, format!("key-{number}").as_bytes(), known()).unwrap();
+        }
+        let mut seen = BTreeSet::new();
+        for store in &rig.stores {
+            let len = store.len(Keyspace(0));
+            seen.extend((0..len).map(|n| store.nth(Keyspace(0), n).unwrap().0.to_vec()));
+            assert!(store.nth(Keyspace(0), len).is_none() && store.nth(Keyspace(1), 0).is_none());
+        }
+        assert_eq!(seen.len(), items as usize);
+    }
+}
+
+#[test]
 fn items_that_stay_are_visited_while_tables_split_and_shrink() {
     let mut rig = Rig::new(16_000_000);
     for number in 0..2_000 {
