@@ -23,6 +23,14 @@ pub(crate) const fn rounded(bytes: usize) -> usize {
     bytes.next_multiple_of(quarter)
 }
 
+/// The bytes that a value of `bytes` may grow to where it lies, if it is given so much at once: up to the end of the
+/// allocator's size class, whose pages cost nothing until they are written. Growth by small steps copies the value once
+/// per class: at least an eighth apart.
+#[inline]
+pub const fn spacious(bytes: usize) -> usize {
+    if bytes < PAGED_BYTES_MIN { bytes } else { bytes.next_multiple_of(1 << (bytes.ilog2() - 2)) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -45,6 +53,20 @@ mod tests {
             ((1 << 20) + 1, (1 << 20) + 4096),
         ] {
             assert_eq!(rounded(bytes), expected, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn space_to_grow_is_the_rest_of_the_class() {
+        for (bytes, expected) in [
+            (0, 0),
+            (16 * 1024 - 1, 16 * 1024 - 1),
+            (16 * 1024, 16 * 1024),
+            (16 * 1024 + 1, 20 * 1024),
+            ((1 << 20) + 1, 5 << 18),
+            ((7 << 18) + 1, 2 << 20),
+        ] {
+            assert_eq!(spacious(bytes), expected, "{bytes}");
         }
     }
 }

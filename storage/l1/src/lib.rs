@@ -36,6 +36,7 @@ mod store;
 mod tests;
 mod wheel;
 
+pub use allocation::spacious;
 pub use eviction::Policy;
 pub use memory::{LIMIT_BYTES_MIN, Memory, MemoryOptions, NoRoom, Statistics, Usage};
 pub use raw::Prefault;

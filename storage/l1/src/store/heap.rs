@@ -45,6 +45,28 @@ impl Heap {
         self.place(number).replace(value).expect("the stub named a value")
     }
 
+    /// Writes `bytes` over the value from `at` on and lengthens it as far as its allocation reaches, with zeroes up to
+    /// `at`. False, and nothing is changed, if it does not reach, or if somebody else holds the value too.
+    pub(crate) fn write(&mut self, number: u32, at: usize, bytes: &[u8]) -> bool {
+        let place = self.place(number).as_mut().expect("the stub named a value");
+        match std::mem::take(place).try_into_mut() {
+            Ok(mut value) => {
+                let end = at + bytes.len();
+                let fits = end <= value.capacity();
+                if fits {
+                    value.resize(end.max(value.len()), 0);
+                    value[at..end].copy_from_slice(bytes);
+                }
+                *place = value.freeze();
+                fits
+            }
+            Err(shared) => {
+                *place = shared;
+                false
+            }
+        }
+    }
+
     pub(crate) fn remove(&mut self, number: u32) -> Bytes {
         let value = self.place(number).take().expect("the stub named a value");
         self.vacant.push(number);
@@ -86,5 +108,26 @@ mod tests {
         assert_eq!(heap.insert(Bytes::from_static(b"x")), numbers[7]);
         assert_eq!(heap.replace(numbers[8], Bytes::from_static(b"y"))[0], 8);
         assert_eq!(heap.len(), 200);
+    }
+
+    #[test]
+    fn a_value_is_written_where_it_lies_unless_it_is_shared() {
+        let mut heap = Heap::default();
+        let mut spacious = Vec::with_capacity(16);
+        spacious.extend_from_slice(b"0123456789");
+        let number = heap.insert(Bytes::from(spacious));
+        let address = heap.get(number).unwrap().as_ptr();
+        assert!(heap.write(number, 8, b"xyz"));
+        assert_eq!(heap.get(number).unwrap(), "01234567xyz");
+        assert!(heap.write(number, 13, b"abc"), "up to the end of the allocation");
+        assert_eq!(heap.get(number).unwrap(), "01234567xyz\0\0abc");
+        assert_eq!(heap.get(number).unwrap().as_ptr(), address);
+        assert!(!heap.write(number, 16, b"d"), "beyond it");
+        let reader = heap.get(number).unwrap().clone();
+        assert!(!heap.write(number, 0, b"d"), "a reply still sends it");
+        assert_eq!(reader, "01234567xyz\0\0abc");
+        drop(reader);
+        assert!(heap.write(number, 0, b"d"));
+        assert_eq!(heap.get(number).unwrap(), "d1234567xyz\0\0abc");
     }
 }

@@ -52,6 +52,48 @@ impl Store {
         }
     }
 
+    /// Writes `bytes` over a value from `at` on, where it lies, and lengthens a large one as far as its allocation
+    /// reaches, with zeroes up to `at`. False, and nothing is changed, if that cannot be: the change is then a `put` of
+    /// the whole value. The caller knows that the item has not expired. Counts a use.
+    pub fn write_in_place(
+        &mut self,
+        memory: &mut Memory,
+        key: &Key<'_>,
+        at: usize,
+        bytes: &[u8],
+    ) -> Result<bool, NoRoom> {
+        let Some((position, entry)) = self.find(key) else { return Ok(false) };
+        let location = entry.location();
+        let record = self.log.record(location).expect("the index names records");
+        let end = at + bytes.len();
+        // A CAS number says that nothing was written since: `put` drops it.
+        if record.cas().is_some() {
+            return Ok(false);
+        }
+        if record.kind() == Kind::Stub {
+            let number = Self::heap_number(record);
+            let length = self.heap.get(number).expect("a stub has a heap value").len();
+            if end as u64 > memory.value_bytes_max() {
+                return Ok(false);
+            }
+            let grown = Heap::charge_of(end.max(length)) - Heap::charge_of(length);
+            memory.admit(grown as u64)?;
+            if !self.heap.write(number, at, bytes) {
+                return Ok(false);
+            }
+            self.add_heap(memory, self.log.chain_of(location), grown);
+        } else {
+            let start = record.value_start();
+            if end > record.value().len() {
+                return Ok(false);
+            }
+            let tail = self.log.tail_mut(location).expect("the index names records");
+            tail[start + at..start + end].copy_from_slice(bytes);
+        }
+        self.replace_entry(key, position, entry.used());
+        Ok(true)
+    }
+
     /// Removes an item; whether there was one, expired or not.
     pub fn remove(&mut self, memory: &mut Memory, key: &Key<'_>) -> bool {
         let Some((position, entry)) = self.find(key) else { return false };

@@ -107,6 +107,8 @@ fn apply(rig: &mut Rig, op: &Op) {
                 value.fill(fill);
                 rig.oracle.get_mut(&(keyspace, bytes.clone())).expect("it was found").value.fill(fill);
             }
+            rig.check(keyspace, &bytes, true);
+            write_in_place(rig, keyspace, &bytes, fill);
             rig.check(keyspace, &bytes, false);
         }
         Op::Clear { keyspace } => {
@@ -122,6 +124,19 @@ fn apply(rig: &mut Rig, op: &Op) {
         Op::Policy { number } => rig.memory.set_policy(Policy::ALL[number]),
         Op::Limit { bytes } => rig.memory.set_limit(bytes),
         Op::Charge { bytes } => rig.memory.charge(bytes),
+    }
+}
+
+/// Writes over an item's value from the middle to a little past its end, where it lies.
+fn write_in_place(rig: &mut Rig, keyspace: u16, bytes: &[u8], fill: u8) {
+    let at = rig.oracle.get(&(keyspace, bytes.to_vec())).map_or(0, |known| known.value.len() / 2);
+    let patch = vec![fill ^ 1; at + usize::from(fill % 4)];
+    let (key, now_ms) = (rig.key(keyspace, bytes), rig.now_ms);
+    let (memory, store) = rig.store_of(&key);
+    if store.peek(&key, now_ms).is_some() && store.write_in_place(memory, &key, at, &patch) == Ok(true) {
+        let value = &mut rig.oracle.get_mut(&(keyspace, bytes.to_vec())).expect("it was found").value;
+        value.resize((at + patch.len()).max(value.len()), 0);
+        value[at..at + patch.len()].copy_from_slice(&patch);
     }
 }
 
