@@ -15,6 +15,7 @@ mod call;
 mod clients;
 mod commands;
 mod config;
+mod edit;
 mod facts;
 mod glob;
 mod job;

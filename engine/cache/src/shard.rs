@@ -21,6 +21,8 @@ use crate::route;
 pub(crate) enum Change<'a> {
     /// Stores a value, new or instead of the old one.
     Put { key: Key<'a>, put: Put<'a> },
+    /// Writes over a part of a value where it lies, see `Store::write_in_place`. The item has not expired.
+    Write { key: Key<'a>, at: usize, bytes: &'a [u8] },
     /// Changes when an item expires; `None`: never.
     Expire { key: Key<'a>, at_ms: Option<u64> },
     /// Gives an item a CAS number. No client but those who ask for the number can tell.
@@ -37,6 +39,7 @@ impl<'a> Change<'a> {
     pub fn key(&self) -> &Key<'a> {
         match self {
             Change::Put { key, .. }
+            | Change::Write { key, .. }
             | Change::Expire { key, .. }
             | Change::Number { key, .. }
             | Change::Remove { key }
@@ -59,7 +62,8 @@ impl Shard {
         Shard { store: Store::new(StoreOptions::new(slots.clone(), route::slot)), slots, sequences }
     }
 
-    /// Applies `change`. True if an item changed: a removal or a new deadline may find none.
+    /// Applies `change`. True if an item changed: a removal or a new deadline may find none, a
+    /// write in place may not be possible.
     #[inline]
     pub fn commit(&mut self, memory: &mut Memory, change: &Change<'_>) -> Result<bool, NoRoom> {
         let slot = change.key().place.slot;
@@ -68,6 +72,7 @@ impl Shard {
                 self.store.put(memory, key, put)?;
                 true
             }
+            Change::Write { key, at, bytes } => self.store.write_in_place(memory, key, *at, bytes)?,
             Change::Expire { key, at_ms } => self.store.set_expiry(memory, key, *at_ms)?,
             // No write: the item's slot has not changed for those who watch it.
             Change::Number { key, cas } => return self.store.set_cas(memory, key, *cas),

@@ -92,7 +92,8 @@ impl Shards {
         let grown_bytes = match &change {
             Change::Put { key, put } => RECORD_BYTES + key.bytes.len() + put.value.len(),
             Change::Expire { key, .. } | Change::Number { key, .. } => RECORD_BYTES + key.bytes.len(),
-            Change::Remove { .. } | Change::Release { .. } => 0,
+            // What a write in place adds is paid afterwards: reclaim must not take the very item before it.
+            Change::Write { .. } | Change::Remove { .. } | Change::Release { .. } => 0,
         };
         if grown_bytes > 0 {
             // Whether there is room for the change the store tells better: it may need none.

@@ -13,7 +13,8 @@ use crate::answer::Answer;
 use crate::cache::{Cache, Outcome};
 use crate::call::Call;
 use crate::commands::{
-    client, command, config, connection, expiry, flush, info, keys, moves, numbers, scan, set, strings,
+    client, command, conditions, config, connection, exchange, expiry, flush, info, keys, moves, numbers, ranges, scan,
+    set, strings,
 };
 use crate::route::padded;
 use crate::spec::Spec;
@@ -45,10 +46,22 @@ macro_rules! table {
 table! {
     Get => strings::get, GET;
     Set => set::set, SET;
+    Setnx => set::setnx, SETNX;
+    Setex => set::setex, SETEX;
+    Psetex => set::psetex, PSETEX;
+    Getset => exchange::getset, GETSET;
+    Getdel => exchange::getdel, GETDEL;
+    Getex => exchange::getex, GETEX;
+    Delex => conditions::delex, DELEX;
+    Delifeq => conditions::delifeq, DELIFEQ;
+    Digest => conditions::digest, DIGEST;
     Mget => strings::mget, MGET;
     Mset => strings::mset, MSET;
     Append => strings::append, APPEND;
     Strlen => strings::strlen, STRLEN;
+    Setrange => ranges::setrange, SETRANGE;
+    Getrange => ranges::getrange, GETRANGE;
+    Substr => ranges::getrange, SUBSTR;
     Incr => numbers::incr, INCR;
     Decr => numbers::decr, DECR;
     Incrby => numbers::incrby, INCRBY;

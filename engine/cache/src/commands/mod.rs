@@ -2,14 +2,17 @@
 
 pub(crate) mod client;
 pub(crate) mod command;
+pub(crate) mod conditions;
 pub(crate) mod config;
 pub(crate) mod connection;
+pub(crate) mod exchange;
 pub(crate) mod expiry;
 pub(crate) mod flush;
 pub(crate) mod info;
 pub(crate) mod keys;
 pub(crate) mod moves;
 pub(crate) mod numbers;
+pub(crate) mod ranges;
 pub(crate) mod scan;
 pub(crate) mod set;
 pub(crate) mod strings;

@@ -1,4 +1,4 @@
-//! SET with all its options.
+//! SET with all its options, and its older forms SETNX, SETEX, PSETEX.
 
 use l1::Put;
 use protocol::Reply;
@@ -6,11 +6,12 @@ use protocol::Reply;
 use crate::answer::Refusal;
 use crate::cache::Cache;
 use crate::call::Call;
+use crate::commands::conditions::Condition;
 use crate::commands::expiry::{Unit, set_deadline_ms};
 use crate::commands::strings::{reply_value, value_of};
 use crate::number;
 use crate::shard::Change;
-use crate::spec::{Keys, Spec, category, flag};
+use crate::spec::{ACCESS_INSERT, ACCESS_OVERWRITE, Keys, Spec, category, flag};
 
 pub(crate) const SET: Spec = Spec {
     name: "set",
@@ -23,24 +24,40 @@ pub(crate) const SET: Spec = Spec {
     ..Spec::PLAIN
 };
 
+pub(crate) const SETNX: Spec = Spec {
+    name: "setnx",
+    arity: 3,
+    flags: flag::WRITE | flag::DENYOOM | flag::FAST,
+    keys: Keys::one(ACCESS_INSERT),
+    summary: "Sets a key that does not exist.",
+    ..SET
+};
+
+pub(crate) const SETEX: Spec = Spec {
+    name: "setex",
+    arity: 4,
+    keys: Keys::one(ACCESS_OVERWRITE),
+    since: "2.0.0",
+    summary: "Sets a key that expires after so many seconds.",
+    ..SET
+};
+
+pub(crate) const PSETEX: Spec =
+    Spec { name: "psetex", since: "2.6.0", summary: "Sets a key that expires after so many milliseconds.", ..SETEX };
+
 /// What SET was asked for beside key and value.
-struct Options {
-    condition: Condition,
+struct Options<'a> {
+    condition: Condition<'a>,
     deadline: Deadline,
     /// GET: answer the old value.
     answer_old: bool,
 }
 
+/// When what is set expires.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Condition {
-    Always,
-    IfMissing,
-    IfExists,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Deadline {
+pub(super) enum Deadline {
     Never,
+    /// When what was there expires.
     Keep,
     AtMs(u64),
 }
@@ -56,12 +73,40 @@ pub(crate) fn set(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> R
     Ok(())
 }
 
+pub(crate) fn setnx(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+    let key = call.key();
+    let is_missing = cache.shards.get(&key, cache.now.unix_ms).is_none();
+    if is_missing {
+        let put = Put { value: value_of(call.request.args()[2]), expires_at_ms: None, flags: 0 };
+        cache.commit(Change::Put { key, put })?;
+    }
+    reply.integer(i64::from(is_missing));
+    Ok(())
+}
+
+pub(crate) fn setex(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+    set_for(cache, call, Unit::Seconds, reply)
+}
+
+pub(crate) fn psetex(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+    set_for(cache, call, Unit::Milliseconds, reply)
+}
+
+fn set_for(cache: &mut Cache, call: Call<'_>, unit: Unit, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+    let number = number::parse(call.arg(2)).ok_or(Refusal::NOT_INTEGER)?;
+    let at_ms = set_deadline_ms(number, unit, cache.now.unix_ms).ok_or_else(|| invalid(call))?;
+    let put = Put { value: value_of(call.request.args()[3]), expires_at_ms: Some(at_ms), flags: 0 };
+    cache.commit(Change::Put { key: call.key(), put })?;
+    reply.ok();
+    Ok(())
+}
+
 fn set_with_options(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let now_ms = cache.now.unix_ms;
     let options = Options::parse(call, now_ms)?;
     let key = call.key();
     let old = if options.answer_old { cache.read(&key) } else { cache.shards.peek(&key, now_ms) };
-    let exists = old.is_some();
+    let wanted = options.condition.holds(old.as_ref().map(|item| item.value.bytes()));
     let old_deadline = old.as_ref().and_then(|item| item.expires_at_ms);
     if options.answer_old {
         match old {
@@ -69,11 +114,6 @@ fn set_with_options(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) ->
             None => reply.null(),
         }
     }
-    let wanted = match options.condition {
-        Condition::Always => true,
-        Condition::IfMissing => !exists,
-        Condition::IfExists => exists,
-    };
     if wanted {
         let expires_at_ms = match options.deadline {
             Deadline::Never => None,
@@ -94,35 +134,76 @@ fn set_with_options(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) ->
     Ok(())
 }
 
-impl Options {
-    fn parse(call: Call<'_>, now_ms: u64) -> Result<Options, Refusal> {
-        let mut options = Options { condition: Condition::Always, deadline: Deadline::Never, answer_old: false };
-        // The deadline's number is read last: a syntax error further right goes first.
-        let mut given_deadline: Option<(Unit, &[u8])> = None;
+impl<'a> Options<'a> {
+    fn parse(call: Call<'a>, now_ms: u64) -> Result<Options<'a>, Refusal> {
+        let (mut condition, mut answer_old) = (Condition::Always, false);
+        let mut deadline = DeadlineOption::default();
         let mut rest = call.args_from(3).iter().map(|arg| arg.bytes());
         while let Some(option) = rest.next() {
-            if option.eq_ignore_ascii_case(b"nx") && options.condition != Condition::IfExists {
-                options.condition = Condition::IfMissing;
-            } else if option.eq_ignore_ascii_case(b"xx") && options.condition != Condition::IfMissing {
-                options.condition = Condition::IfExists;
-            } else if option.eq_ignore_ascii_case(b"get") {
-                options.answer_old = true;
-            } else if option.eq_ignore_ascii_case(b"keepttl") && given_deadline.is_none() {
-                options.deadline = Deadline::Keep;
-            } else if let Some(unit) = Unit::of_option(option)
-                && given_deadline.is_none_or(|(other, _)| other == unit)
-                && options.deadline != Deadline::Keep
+            if option.eq_ignore_ascii_case(b"get") {
+                answer_old = true;
+            } else if deadline.take(option, &mut rest, b"keepttl") {
+            } else if let Some(given) =
+                existence(option).filter(|given| [Condition::Always, *given].contains(&condition))
             {
-                given_deadline = Some((unit, rest.next().ok_or(Refusal::SYNTAX)?));
+                condition = given;
+            } else if condition == Condition::Always
+                && let Some(given) = Condition::of_option(option, &mut rest)?
+            {
+                condition = given;
             } else {
                 return Err(Refusal::SYNTAX);
             }
         }
-        if let Some((unit, text)) = given_deadline {
-            let number = number::parse(text).ok_or(Refusal::NOT_INTEGER)?;
-            options.deadline = Deadline::AtMs(set_deadline_ms(number, unit, now_ms).ok_or_else(|| invalid(call))?);
+        let keeps = deadline.keeps;
+        let deadline = match deadline.resolve(call, now_ms)? {
+            Some(at_ms) => Deadline::AtMs(at_ms),
+            None if keeps => Deadline::Keep,
+            None => Deadline::Never,
+        };
+        Ok(Options { condition, deadline, answer_old })
+    }
+}
+
+/// NX and XX.
+pub(super) fn existence(option: &[u8]) -> Option<Condition<'static>> {
+    if option.eq_ignore_ascii_case(b"nx") {
+        Some(Condition::IfMissing)
+    } else if option.eq_ignore_ascii_case(b"xx") {
+        Some(Condition::IfExists)
+    } else {
+        None
+    }
+}
+
+/// EX, PX, EXAT, PXAT with a number, or the word that leaves or takes the deadline: one of them, or the same again.
+#[derive(Clone, Copy, Default)]
+pub(super) struct DeadlineOption<'a> {
+    given: Option<(Unit, &'a [u8])>,
+    /// The word was given.
+    pub keeps: bool,
+}
+
+impl<'a> DeadlineOption<'a> {
+    /// Takes `option`, its number from `rest`, or `word`. False if it is none of them, or does not go with the others.
+    pub fn take(&mut self, option: &[u8], rest: &mut impl Iterator<Item = &'a [u8]>, word: &[u8]) -> bool {
+        if option.eq_ignore_ascii_case(word) && self.given.is_none() {
+            self.keeps = true;
+            return true;
         }
-        Ok(options)
+        let Some(unit) = Unit::of_option(option) else { return false };
+        if self.keeps || self.given.is_some_and(|(other, _)| other != unit) {
+            return false;
+        }
+        self.given = rest.next().map(|number| (unit, number));
+        self.given.is_some()
+    }
+
+    /// The deadline in Unix milliseconds. To be asked last: a syntax error further right goes before a bad number.
+    pub fn resolve(self, call: Call<'_>, now_ms: u64) -> Result<Option<u64>, Refusal> {
+        let Some((unit, text)) = self.given else { return Ok(None) };
+        let number = number::parse(text).ok_or(Refusal::NOT_INTEGER)?;
+        set_deadline_ms(number, unit, now_ms).map(Some).ok_or_else(|| invalid(call))
     }
 }
 
@@ -218,6 +299,36 @@ mod tests {
             ("SET k w PXAT 1699999999999 GET", "'v'"),
             ("EXISTS k", ":0"),
         ]);
+    }
+
+    #[test]
+    fn older_forms() {
+        check(&[
+            ("SETNX k v", ":1"),
+            ("SETNX k w", ":0"),
+            ("GET k", "'v'"),
+            ("SETEX k 10 w", "+OK"),
+            ("PTTL k", ":10000"),
+            ("SETNX k x", ":0"),
+            ("PSETEX k 1500 x", "+OK"),
+            ("PTTL k", ":1500"),
+            ("GET k", "'x'"),
+            ("SETEX k 0 y", "-ERR invalid expire time in 'setex' command"),
+            ("SETEX k -10 y", "-ERR invalid expire time in 'setex' command"),
+            ("SETEX k 9223372036854775807 y", "-ERR invalid expire time in 'setex' command"),
+            ("SETEX k x y", "-ERR value is not an integer or out of range"),
+            ("PSETEX k 0 y", "-ERR invalid expire time in 'psetex' command"),
+            ("SETEX k 10", "-ERR wrong number of arguments for 'setex' command"),
+            ("GET k", "'x'"),
+        ]);
+    }
+
+    #[test]
+    fn setnx_takes_the_place_of_what_has_expired() {
+        let mut rig = Rig::new();
+        rig.check(&[("SETEX k 1 v", "+OK")]);
+        rig.advance_ms(1000);
+        rig.check(&[("SETNX k w", ":1"), ("GET k", "'w'"), ("TTL k", ":-1")]);
     }
 
     #[test]

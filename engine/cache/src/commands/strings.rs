@@ -1,13 +1,13 @@
 //! Strings: GET, MGET, MSET, APPEND, STRLEN. SET has a file of its own, numbers too.
 
-use bytes::Bytes;
-use item::{INLINE_VALUE_BYTES_MAX, Key, Place};
+use item::{Key, Place};
 use l1::{Put, Stored, Value};
 use protocol::{Arg, Reply};
 
 use crate::answer::Refusal;
 use crate::cache::Cache;
 use crate::call::Call;
+use crate::edit;
 use crate::shard::Change;
 use crate::spec::{ACCESS_INSERT, ACCESS_METADATA, ACCESS_OVERWRITE, ACCESS_READ, Keys, Spec, category, flag};
 
@@ -122,29 +122,14 @@ pub(crate) fn append(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -
         reply.integer(tail.bytes().len() as i64);
         return Ok(());
     };
-    let (expires_at_ms, flags) = (item.expires_at_ms, item.flags);
-    let head = item.value.bytes();
-    let length = head.len() + tail.bytes().len();
+    let head_length = item.value.bytes().len();
+    let length = head_length + tail.bytes().len();
     if length > cache.in_force.string_bytes_max {
         return Err(Refusal::TOO_LARGE);
     }
-    if tail.bytes().is_empty() {
-        reply.integer(length as i64);
-        return Ok(());
+    if !tail.bytes().is_empty() {
+        edit::write_at(cache, &key, head_length, tail.bytes())?;
     }
-    let value = if length > INLINE_VALUE_BYTES_MAX {
-        let mut whole = Vec::with_capacity(length);
-        whole.extend_from_slice(head);
-        whole.extend_from_slice(tail.bytes());
-        Value::Large(Bytes::from(whole))
-    } else {
-        cache.scratch.clear();
-        cache.scratch.extend_from_slice(head);
-        cache.scratch.extend_from_slice(tail.bytes());
-        Value::Inline(&cache.scratch)
-    };
-    let put = Put { value, expires_at_ms, flags };
-    cache.shards.commit(Change::Put { key, put }, &mut cache.statistics)?;
     reply.integer(length as i64);
     Ok(())
 }
