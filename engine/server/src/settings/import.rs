@@ -142,7 +142,8 @@ fn line(setting: &Setting, text: &str) -> String {
 }
 
 /// Where our default would serve other clients, or evict what Redis keeps.
-const REDIS_DEFAULTS: [(&str, &str); 2] = [("bind", "* -::*"), ("maxmemory-policy", "noeviction")];
+const REDIS_DEFAULTS: [(&str, &str); 3] =
+    [("bind", "* -::*"), ("memcached-port", "0"), ("maxmemory-policy", "noeviction")];
 
 /// Why a name of Redis has no place here, by its beginning; the first one that fits counts.
 const REASONS: &[(&[&str], &str, &str)] = &[
@@ -241,6 +242,7 @@ mod tests {
             "{toml}"
         );
         let toml = imported("bind ::1\nmaxmemory-policy volatile-lfu").toml;
+        assert!(toml.contains("\nmemcached-port = 0\n"), "{toml}");
         assert!(!toml.contains('*') && !toml.contains("noeviction"), "{toml}");
         for (name, text) in REDIS_DEFAULTS {
             (Setting::find(name).unwrap().put)(&mut Settings::default(), text).unwrap();

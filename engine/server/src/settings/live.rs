@@ -208,9 +208,9 @@ mod tests {
 
     #[test]
     fn a_password_from_a_file_stays_there_until_another_one_is_set() {
-        let mut asked = Settings::default();
-        asked.requirepass = Secret::from_file("pass".to_owned());
-        asked.requirepass_file = Some("/etc/secret".into());
+        let requirepass = Secret::from_file("pass".to_owned());
+        let requirepass_file = Some("/etc/secret".into());
+        let asked = Settings { requirepass, requirepass_file, ..Settings::default() };
         let loaded = Loaded { settings: asked.clone(), asked, file: None, warnings: Vec::new() };
         let mut live = Live::new(loaded, FACTS);
         live.set(&[("requirepass", "pass"), ("requirepass-file", "/etc/secret")]).unwrap();

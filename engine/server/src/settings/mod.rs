@@ -40,7 +40,7 @@ pub use table::{Change, Setting};
 
 use cache::Policy;
 use cores::CoreList;
-use fixed::{Fixed, Only};
+use fixed::{Fixed, NoShare, Only};
 use kind::{Choice, Integer, Path, Seconds, Secret, SecretText, Whole, YesNo};
 use memory::{GIB, KIB, MIB, Memory};
 use network::{AddressList, OctalMode, OutputLimitClasses};
@@ -201,7 +201,7 @@ table::settings! {
 
         /// Memory of all clients together above which some are closed.
         maxmemory_clients: Fixed =
-            "0" in Only { value: "0", mend: "what clients may hold follows from maxmemory" }, AnyTime;
+            "0" in NoShare { mend: "what clients may hold follows from maxmemory" }, AnyTime;
     }
 
     WITHOUT_EFFECT {
