@@ -1,7 +1,7 @@
 //! The seam between the reactor and whatever performs its I/O.
 //!
 //! `Ring` speaks operations and completions of ours, never submission queue entries, so the kernel's io_uring, the
-//! simulator's ring and later an epoll ring sit behind it.
+//! simulator's ring and glommio's tasks sit behind it.
 //!
 //! Invariants
 //! - A buffer that is handed over with an operation belongs to the ring until the completion hands it back.

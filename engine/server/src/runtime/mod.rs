@@ -3,6 +3,8 @@
 pub mod check;
 pub mod control;
 pub mod core;
+#[cfg(feature = "glommio")]
+mod glommio;
 pub mod listen;
 pub mod logs;
 pub mod notify;

@@ -4,7 +4,7 @@
 //! a flag that the signal handler sets; it looks at it once per tick, and its sleep is bounded, so a signal is heard
 //! within 100 ms.
 //!
-//! Absent on purpose: which ring the core runs on. `uring` knows one.
+//! Absent on purpose: what the core runs on. The runtime that the settings name knows.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -19,9 +19,11 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::runtime::control::{self, HostFigures};
 use crate::runtime::core::{self, CoreStart};
+#[cfg(feature = "glommio")]
+use crate::runtime::glommio;
 use crate::runtime::logs::Logs;
 use crate::runtime::{check, start, uring};
-use crate::settings::{self, Facts, FileText, Imported, Loaded, Startup};
+use crate::settings::{self, Facts, FileText, Imported, Loaded, Runtime, Startup};
 
 /// Descriptors that are not clients: listeners, ring, /proc files, standard streams.
 const DESCRIPTORS_RESERVED: u64 = 32;
@@ -56,12 +58,16 @@ pub fn main() -> Result<(), String> {
     // Arc: shared by two threads; the core reads it once per housekeeping round, not per request.
     let figures = Arc::new(HostFigures::default());
     let (hand_over, prefault) = mpsc::channel();
+    let run = match loaded.settings.runtime {
+        Runtime::Uring => uring::run,
+        #[cfg(feature = "glommio")]
+        Runtime::Glommio => glommio::run,
+    };
     let given = CoreStart { loaded, logs, facts, listening, figures: Arc::clone(&figures), stop, hand_over };
     #[allow(clippy::disallowed_methods, reason = "the runtime is where threads begin")]
-    let core =
-        thread::Builder::new().name("pinion-core-0".to_owned()).spawn(move || uring::run(given)).map_err(|error| {
-            format!("cannot start the core's thread: {error}; raise the limit of processes (ulimit -u)")
-        })?;
+    let core = thread::Builder::new().name("pinion-core-0".to_owned()).spawn(move || run(given)).map_err(|error| {
+        format!("cannot start the core's thread: {error}; raise the limit of processes (ulimit -u)")
+    })?;
     control::run(&figures, &prefault, || core.is_finished());
     core.join().map_err(|_| "the core's thread panicked".to_owned())?
 }
@@ -70,7 +76,11 @@ pub fn main() -> Result<(), String> {
 fn check(loaded: &Loaded) -> Result<(), String> {
     check::listeners(&loaded.settings)?;
     core::pin(&loaded.settings)?;
-    uring::check()?;
+    match loaded.settings.runtime {
+        Runtime::Uring => uring::check()?,
+        #[cfg(feature = "glommio")]
+        Runtime::Glommio => glommio::check(&loaded.settings)?,
+    }
     for warning in &loaded.warnings {
         eprintln!("pinion: {warning}");
     }

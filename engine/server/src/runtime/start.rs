@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 
 use uring::Socket;
@@ -18,10 +19,12 @@ use protocol::resp::Limits;
 use protocol::{Protocol, memcache};
 
 /// Listening sockets and what must live as long as they do.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Listening {
     /// For the reactor.
     pub listeners: Vec<Listener>,
+    /// The descriptors that `listeners` name, in the same order.
+    pub sockets: Vec<OwnedFd>,
     /// Remove the unix sockets' files at the end.
     pub unix: Vec<UnixListener>,
 }
@@ -31,7 +34,7 @@ pub struct Listening {
 /// # Errors
 /// One line that says what and how to mend it.
 pub fn listen(settings: &Settings) -> Result<Listening, String> {
-    let mut listening = Listening { listeners: Vec::new(), unix: Vec::new() };
+    let mut listening = Listening::default();
     for (protocol, port, flag) in
         [(Protocol::Resp, settings.port, "--port"), (Protocol::Memcache, settings.memcached_port, "--memcached-port")]
     {
@@ -60,7 +63,7 @@ impl Listening {
         for bind in &settings.bind {
             let address = SocketAddr::new(bind.ip, port);
             match listen::tcp(address, options) {
-                Ok(socket) => self.add(Socket::from(socket), address.to_string(), protocol),
+                Ok(socket) => self.add(socket, address.to_string(), protocol),
                 Err(_) if bind.optional => {}
                 Err(error) => return Err(error),
             }
@@ -70,13 +73,14 @@ impl Listening {
 
     fn unix(&mut self, settings: &Settings, protocol: Protocol, path: &Path, flag: &'static str) -> Result<(), String> {
         let (socket, guard) = listen::unix(path, settings.unixsocketperm, settings.tcp_backlog, flag)?;
-        self.add(Socket::from(socket), format!("{}:0", path.display()), protocol);
+        self.add(socket, format!("{}:0", path.display()), protocol);
         self.unix.push(guard);
         Ok(())
     }
 
-    fn add(&mut self, socket: Socket, address: String, protocol: Protocol) {
-        self.listeners.push(Listener { socket, address, protocol });
+    fn add(&mut self, socket: OwnedFd, address: String, protocol: Protocol) {
+        self.listeners.push(Listener { socket: Socket(socket.as_raw_fd()), address, protocol });
+        self.sockets.push(socket);
     }
 }
 

@@ -23,10 +23,10 @@ pub fn run(given: CoreStart) -> Result<(), String> {
     let core = Core::new(given, place, &ring.features().kernel)?;
     core.announce(ring.features());
     warn_of_kernel(ring.features(), &core.upkeep.settings());
-    let Core { node, clock, listening: Listening { listeners, unix }, upkeep, .. } = core;
+    let Core { node, clock, listening: Listening { listeners, sockets, unix }, upkeep, .. } = core;
     let mut reactor = Reactor::new(ring, clock, node, listeners);
     let ended = serve(&mut reactor, upkeep);
-    drop(unix);
+    drop((sockets, unix));
     ended
 }
 

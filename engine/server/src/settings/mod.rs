@@ -24,6 +24,7 @@ mod memory;
 mod network;
 mod redis_conf;
 mod rewrite;
+mod runtime;
 mod sample;
 mod table;
 
@@ -36,6 +37,7 @@ pub use live::Live;
 pub use load::{FILE_BYTES_MAX, FileText, Loaded, ReadFile, Startup, load};
 pub use network::{BindAddress, OutputLimits};
 pub use rewrite::rewritten;
+pub use runtime::Runtime;
 pub use table::{Change, Setting};
 
 use cache::Policy;
@@ -44,6 +46,7 @@ use fixed::{Fixed, NoShare, Only};
 use kind::{Choice, Integer, Path, Seconds, Secret, SecretText, Whole, YesNo};
 use memory::{GIB, KIB, MIB, Memory};
 use network::{AddressList, OctalMode, OutputLimitClasses};
+use runtime::RuntimeName;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -141,6 +144,10 @@ table::settings! {
         /// CPU cores to run on, such as "2" or "0-3,8"; "auto" takes the first one that this process may use. This
         /// release runs one core.
         cores: Cores = "auto" in CoreList { count_max: 1 }, AtStart;
+
+        /// What the core runs on: "uring" is our own ring; "glommio" is that runtime's executor, for comparison, in a
+        /// binary that was built with it.
+        runtime: Runtime = "uring" in RuntimeName, AtStart;
 
         /// Microseconds that an idle core looks for work before it sleeps, at most; 0 sleeps at once.
         spin_us: u32 = "20" in Whole::<u32>(0..=1000), AnyTime;

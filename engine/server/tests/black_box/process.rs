@@ -1,4 +1,6 @@
 //! A real server process for one test: started on a free loopback port and a unix socket, ended when dropped.
+//!
+//! Built with the feature `glommio` the tests run on that runtime, otherwise on our own.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -66,6 +68,9 @@ impl Server {
         }
         if !flags.contains(&"--maxmemory") {
             command.args(["--maxmemory", "256mb"]);
+        }
+        if cfg!(feature = "glommio") && !flags.contains(&"--runtime") {
+            command.args(["--runtime", "glommio"]);
         }
         command.args(flags).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary was built with the tests");

@@ -49,6 +49,39 @@ fn too_few_descriptors_are_named() {
     assert!(stderr.contains("ulimit -n") && stderr.lines().count() == 1, "{stderr}");
 }
 
+#[cfg(not(feature = "glommio"))]
+#[test]
+fn a_runtime_that_is_not_built_in_says_how_to_build_it() {
+    let Err(refused) = Server::try_start(free_port(), &["--runtime", "glommio"]) else { panic!("it started") };
+    assert_eq!(refused.status.code(), Some(1), "{}", refused.stderr);
+    assert_eq!(refused.stderr.lines().count(), 1, "{}", refused.stderr);
+    assert!(refused.stderr.contains("cargo build --release --features glommio"), "{}", refused.stderr);
+}
+
+#[cfg(feature = "glommio")]
+#[test]
+fn too_little_locked_memory_for_glommio_is_named() {
+    let output = std::process::Command::new("sh")
+        .args(["-c", "ulimit -l 100; exec \"$0\" --runtime glommio --port 0 --unixsocket \"$1\""])
+        .arg(env!("CARGO_BIN_EXE_pinion"))
+        .arg(tempfile::tempdir().unwrap().path().join("sock"))
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("ulimit -l") && stderr.lines().count() == 1, "{stderr}");
+}
+
+#[cfg(feature = "glommio")]
+#[test]
+fn our_own_ring_is_in_the_same_binary() {
+    let server = Server::start(&["--runtime", "uring"]);
+    assert!(!server.banner.contains("glommio"), "{}", server.banner);
+    exchange(&mut server.connect(), b"PING\r\n", b"+PONG\r\n");
+    let server = Server::start(&["--runtime", "glommio"]);
+    assert!(server.banner.contains("glommio"), "{}", server.banner);
+}
+
 #[test]
 fn signals_drain_replies_and_exit_with_0() {
     for signal in ["-TERM", "-INT"] {
