@@ -18,11 +18,15 @@ use protocol::{Reply, Request};
 
 use crate::answer::Refusal;
 use crate::call::{Call, KEY_TOO_LONG};
-use crate::clients::{ClientIndex, ClientOrigin, Clients, Session};
+use crate::clients::{ClientIndex, ClientOrigin, Clients, Session, mode};
 use crate::config::{Config, InForce};
+use crate::effect::{Effect, Effects};
 use crate::facts::Facts;
 use crate::job::{Job, JobState};
 use crate::memcache;
+use crate::monitor::Monitors;
+use crate::owned::OwnedRequest;
+use crate::pause::Pause;
 use crate::shard::Change;
 use crate::shards::Shards;
 use crate::spec::flag;
@@ -54,6 +58,7 @@ pub fn shard_count(cores: usize) -> usize {
 pub struct Prepared {
     verdict: Verdict,
     has_key: bool,
+    is_barrier: bool,
     keyspace: Keyspace,
     place: Place,
 }
@@ -61,16 +66,29 @@ pub struct Prepared {
 impl Prepared {
     /// A request of memcached's protocol.
     #[inline]
-    pub(crate) fn memcache(verb: memcache::Verb, keyspace: Keyspace, place: Option<Place>) -> Prepared {
+    pub(crate) fn memcache(
+        verb: memcache::Verb,
+        keyspace: Keyspace,
+        place: Option<Place>,
+        is_barrier: bool,
+    ) -> Prepared {
         let has_key = place.is_some();
         let place = place.unwrap_or(Place { slot: 0, hash: 0 });
-        Prepared { verdict: Verdict::Memcache(verb), has_key, keyspace, place }
+        Prepared { verdict: Verdict::Memcache(verb), has_key, is_barrier, keyspace, place }
     }
 
-    /// True if its reply may take several ticks: the client's later requests wait, or it would see what they did.
+    /// True if its reply may take several ticks, or if later requests depend on it in other ways: the client's later
+    /// requests wait until it has run.
     #[inline]
     pub fn is_barrier(&self) -> bool {
-        matches!(self.verdict, Verdict::Run(Command::Keys))
+        self.is_barrier
+    }
+
+    /// True if it shows what the server knows about connections: `Session::wire` must be up to date.
+    #[inline]
+    pub fn shows_wires(&self) -> bool {
+        // All of them are barriers: ordinary commands pay one test for both.
+        self.is_barrier && matches!(self.verdict, Verdict::Run(Command::ClientList | Command::ClientInfo))
     }
 }
 
@@ -113,6 +131,17 @@ pub struct Cache {
     pub(crate) config: Box<dyn Config>,
     pub(crate) config_changed: bool,
     pub(crate) memcache: memcache::State,
+    /// Bits of `cache_mode`; 0 mostly.
+    pub(crate) modes: u8,
+    pub(crate) pause: Option<Pause>,
+    pub(crate) wakes: u64,
+    pub(crate) wake_at_us: Option<u64>,
+    pub(crate) monitors: Monitors,
+    pub(crate) effects: Effects,
+    /// What all transactions and watches hold, in bytes.
+    pub(crate) transaction_bytes: usize,
+    /// The client that reads now asked that its reads leave no trace.
+    is_untouching: bool,
     host_memory_bytes: u64,
     /// Values in the making; empty between commands. Kept for its allocation.
     pub(crate) scratch: Vec<u8>,
@@ -138,6 +167,14 @@ impl Cache {
             config: options.config,
             config_changed: false,
             memcache: memcache::State::default(),
+            modes: 0,
+            pause: None,
+            wakes: 0,
+            wake_at_us: None,
+            monitors: Monitors::default(),
+            effects: Effects::default(),
+            transaction_bytes: 0,
+            is_untouching: false,
             scratch: Vec::new(),
             host_memory_bytes: options.host_memory_bytes,
         })
@@ -152,6 +189,21 @@ impl Cache {
     pub fn begin_tick(&mut self, now: Now) {
         self.now = now;
         self.flush_if_due();
+        self.shards.begin_tick(now.unix_ms);
+        if self.wake_at_us.is_some() {
+            self.end_waits();
+        }
+    }
+
+    /// Takes what commands want done outside of the cache, in order.
+    pub fn take_effects(&mut self) -> Vec<Effect> {
+        self.effects.take()
+    }
+
+    /// True if `take_effects` has something to give.
+    #[inline]
+    pub fn has_effects(&self) -> bool {
+        !self.effects.is_empty()
     }
 
     /// A session for a new connection.
@@ -161,6 +213,10 @@ impl Cache {
 
     /// Ends a session. Its index may be given out again.
     pub fn disconnect(&mut self, client: ClientIndex) {
+        self.unwatch(client);
+        self.take_transaction(client);
+        self.end_monitor(client);
+        self.effects.forget(client);
         self.clients.disconnect(client);
     }
 
@@ -187,6 +243,7 @@ impl Cache {
         let mut prepared = Prepared {
             verdict: Verdict::Refuse(Fault::UnknownCommand),
             has_key: false,
+            is_barrier: self.is_paused(),
             keyspace: Keyspace(0),
             place: Place { slot: 0, hash: 0 },
         };
@@ -206,6 +263,7 @@ impl Cache {
             return prepared;
         }
         prepared.verdict = Verdict::Run(command);
+        prepared.is_barrier |= shape.is_barrier;
         if shape.first_key > 0
             && let Some(key) = request.get(usize::from(shape.first_key))
         {
@@ -246,42 +304,227 @@ impl Cache {
         request: Request<'_>,
         reply: &mut Reply<'_>,
     ) -> Outcome {
-        let command = match prepared.verdict {
-            Verdict::Run(command) => command,
-            Verdict::Memcache(verb) => {
-                let place = prepared.has_key.then_some(prepared.place);
-                return memcache::execute(self, client, verb, place, request, reply);
-            }
-            Verdict::Refuse(fault) => return self.reject(fault, request, reply),
-        };
+        if self.clients.get(client).modes() | self.modes != 0 {
+            return self.execute_specially(client, prepared, request, reply);
+        }
+        match prepared.verdict {
+            Verdict::Run(command) => self.run(client, command, prepared, request, reply),
+            Verdict::Memcache(verb) => self.run_memcache(client, verb, prepared, request, reply),
+            Verdict::Refuse(fault) => self.reject(fault, request, reply),
+        }
+    }
+
+    #[inline]
+    fn run_memcache(
+        &mut self,
+        client: ClientIndex,
+        verb: memcache::Verb,
+        prepared: &Prepared,
+        request: Request<'_>,
+        reply: &mut Reply<'_>,
+    ) -> Outcome {
+        let place = prepared.has_key.then_some(prepared.place);
+        memcache::execute(self, client, verb, place, request, reply)
+    }
+
+    #[inline]
+    fn run(
+        &mut self,
+        client: ClientIndex,
+        command: Command,
+        prepared: &Prepared,
+        request: Request<'_>,
+        reply: &mut Reply<'_>,
+    ) -> Outcome {
         let session = self.clients.get_mut(client);
         session.begin(command, self.now.mono_us);
         let keyspace = self.shards.keyspace(session.database());
-        if !session.is_authenticated() && !self.may_run_unauthenticated(command) {
-            return self.reject_unauthenticated(command, reply);
-        }
         self.statistics.calls[command.index()] += 1;
         table::dispatch(self, Call { client, command, keyspace, place: prepared.place, request }, reply)
     }
 
+    /// Runs a request of a client that is not served as others are, or while none is.
+    #[cold]
+    fn execute_specially(
+        &mut self,
+        client: ClientIndex,
+        prepared: &Prepared,
+        request: Request<'_>,
+        reply: &mut Reply<'_>,
+    ) -> Outcome {
+        let start = reply.mark();
+        let session = self.clients.get_mut(client);
+        let is_skipped = session.modes() & mode::SKIP_NEXT != 0;
+        session.set_mode(mode::SKIP_NEXT, false);
+        session.set_mode(mode::SKIPPED, is_skipped);
+        let mut outcome = self.execute_or_hold(client, prepared, request, reply);
+        let session = self.clients.get_mut(client);
+        let is_silent = session.modes() & (mode::SILENT | mode::SKIPPED) != 0;
+        session.set_mode(mode::SKIPPED, false);
+        if is_silent {
+            outcome = self.finish(client, outcome, reply);
+            reply.rewind(start);
+        }
+        outcome
+    }
+
+    fn execute_or_hold(
+        &mut self,
+        client: ClientIndex,
+        prepared: &Prepared,
+        request: Request<'_>,
+        reply: &mut Reply<'_>,
+    ) -> Outcome {
+        let command = match prepared.verdict {
+            Verdict::Run(command) => command,
+            Verdict::Memcache(verb) if self.pause.is_some_and(|pause| pause.holds_memcache(verb)) => {
+                return self.hold(client, prepared, request);
+            }
+            Verdict::Memcache(verb) => return self.run_memcache(client, verb, prepared, request, reply),
+            Verdict::Refuse(fault) => {
+                self.abort_transaction(client);
+                return self.reject(fault, request, reply);
+            }
+        };
+        let session = self.clients.get(client);
+        let modes = session.modes();
+        if modes & mode::STRANGER != 0 && !self.may_run_unauthenticated(command) {
+            self.abort_transaction(client);
+            return self.reject_unauthenticated(command, reply);
+        }
+        if self.is_held(session, command) {
+            return self.hold(client, prepared, request);
+        }
+        if modes & mode::TRANSACTION != 0 && !ends_transaction(command) {
+            return self.queue(client, command, request, reply);
+        }
+        self.run_watched(client, command, prepared, request, reply)
+    }
+
+    fn hold(&mut self, client: ClientIndex, prepared: &Prepared, request: Request<'_>) -> Outcome {
+        self.clients.get_mut(client).set_waiting(true);
+        Outcome::Job(Box::new(Job::postponed(*prepared, request)))
+    }
+
+    /// Runs a command with what monitors and CLIENT NO-TOUCH want.
+    fn run_watched(
+        &mut self,
+        client: ClientIndex,
+        command: Command,
+        prepared: &Prepared,
+        request: Request<'_>,
+        reply: &mut Reply<'_>,
+    ) -> Outcome {
+        if self.modes & cache_mode::MONITORED != 0 {
+            self.show_to_monitors(client, command, request);
+        }
+        self.is_untouching = self.clients.get(client).modes() & mode::NO_TOUCH != 0 && command != Command::Touch;
+        let outcome = self.run(client, command, prepared, request, reply);
+        self.is_untouching = false;
+        outcome
+    }
+
+    /// Runs a command that a pause has held back; `None` if one still does.
+    pub(crate) fn try_again(
+        &mut self,
+        client: ClientIndex,
+        prepared: &Prepared,
+        request: Request<'_>,
+        reply: &mut Reply<'_>,
+    ) -> Option<Outcome> {
+        let is_held = match prepared.verdict {
+            Verdict::Run(command) => self.is_held(self.clients.get(client), command),
+            Verdict::Memcache(verb) => self.pause.is_some_and(|pause| pause.holds_memcache(verb)),
+            Verdict::Refuse(_) => false,
+        };
+        if is_held {
+            return None;
+        }
+        self.clients.get_mut(client).set_waiting(false);
+        Some(self.execute(client, prepared, request, reply))
+    }
+
+    /// Queues a command of a client between MULTI and EXEC.
+    fn queue(&mut self, client: ClientIndex, command: Command, request: Request<'_>, reply: &mut Reply<'_>) -> Outcome {
+        let flags = command.spec().flags;
+        let refusal = if flags & flag::NO_MULTI != 0 {
+            Refusal::text("ERR Command not allowed inside a transaction")
+        } else {
+            let request = OwnedRequest::new(request);
+            let bytes_max = self.shards.memory().value_bytes_max();
+            if (self.transaction_bytes + request.held_bytes()) as u64 <= bytes_max {
+                self.transaction_bytes += request.held_bytes();
+                let writes = flags & (flag::WRITE | flag::MAY_REPLICATE) != 0;
+                self.clients.get_mut(client).queue(request, writes);
+                reply.simple("QUEUED");
+                return Outcome::Done;
+            }
+            Refusal::NO_ROOM
+        };
+        self.statistics.rejected[command.index()] += 1;
+        self.abort_transaction(client);
+        self.refuse(&refusal, reply);
+        Outcome::Done
+    }
+
+    fn abort_transaction(&mut self, client: ClientIndex) {
+        if let Some(transaction) = self.clients.get_mut(client).transaction() {
+            transaction.aborted = true;
+        }
+    }
+
+    /// Runs a command that was queued, to its end.
+    pub(crate) fn execute_queued(
+        &mut self,
+        client: ClientIndex,
+        request: Request<'_>,
+        reply: &mut Reply<'_>,
+    ) -> Outcome {
+        let prepared = self.prepare(client, request);
+        let outcome = match prepared.verdict {
+            Verdict::Run(command) => self.run_watched(client, command, &prepared, request, reply),
+            Verdict::Memcache(_) => unreachable!("only RESP has transactions"),
+            Verdict::Refuse(fault) => self.reject(fault, request, reply),
+        };
+        self.finish(client, outcome, reply)
+    }
+
+    /// Runs what a command has left to do, at once: inside a transaction nothing waits.
+    fn finish(&mut self, client: ClientIndex, outcome: Outcome, reply: &mut Reply<'_>) -> Outcome {
+        let Outcome::Job(mut job) = outcome else { return outcome };
+        loop {
+            match job.run(self, client, reply) {
+                JobState::Done | JobState::Parked => return Outcome::Done,
+                JobState::Close => return Outcome::Close,
+                JobState::More => {}
+            }
+        }
+    }
+
     /// Continues a job for a bounded time. `Done`: its reply is written. Otherwise nothing is written yet.
-    pub fn run_job(&mut self, job: &mut Job, reply: &mut Reply<'_>) -> JobState {
-        job.run(self, reply)
+    pub fn run_job(&mut self, client: ClientIndex, job: &mut Job, reply: &mut Reply<'_>) -> JobState {
+        job.run(self, client, reply)
     }
 
     /// Upkeep: expiry, reclaim, lazy frees, a bounded amount. True if there is more to do right now.
     pub fn maintain(&mut self) -> bool {
+        if self.pause.is_some() {
+            return false;
+        }
         self.shards.maintain(self.now.unix_ms, &mut self.statistics)
     }
 
     /// When `maintain` wants to be called next, in Unix milliseconds; `None`: whenever something has changed.
     pub fn next_deadline_ms(&self) -> Option<u64> {
+        if self.pause.is_some() {
+            return None;
+        }
         self.shards.next_deadline_ms()
     }
 
     /// Charges memory that is used beside the items, as an absolute figure in bytes: connection buffers above all.
     pub fn charge(&mut self, other_bytes: u64) {
-        self.shards.memory_mut().charge(other_bytes);
+        self.shards.memory_mut().charge(other_bytes + self.transaction_bytes as u64);
     }
 
     /// Tells the resident set size, in bytes; to be called every 100 ms.
@@ -342,7 +585,8 @@ impl Cache {
     /// The item of `key` for a command that reads it: counted as a use, and as a hit or miss.
     #[inline]
     pub(crate) fn read(&mut self, key: &Key<'_>) -> Option<Item<'_>> {
-        let item = self.shards.get(key, self.now.unix_ms);
+        let now_ms = self.now.unix_ms;
+        let item = if self.is_untouching { self.shards.peek(key, now_ms) } else { self.shards.get(key, now_ms) };
         match item {
             Some(_) => self.statistics.keyspace_hits += 1,
             None => self.statistics.keyspace_misses += 1,
@@ -405,6 +649,19 @@ impl Cache {
         self.refuse(&refusal, reply);
         Outcome::Done
     }
+}
+
+/// What makes every client's commands special: bits of one byte.
+pub(crate) mod cache_mode {
+    /// CLIENT PAUSE.
+    pub const PAUSED: u8 = 1;
+    /// Some client monitors.
+    pub const MONITORED: u8 = 1 << 1;
+}
+
+/// Commands that run between MULTI and EXEC instead of being queued.
+fn ends_transaction(command: Command) -> bool {
+    matches!(command, Command::Exec | Command::Discard | Command::Quit | Command::Reset)
 }
 
 #[cold]

@@ -8,8 +8,10 @@
 use protocol::Version;
 use slab::Slab;
 
+use crate::owned::OwnedRequest;
 use crate::table::Command;
 use crate::time::Now;
+use crate::transaction::{Transaction, Watch};
 
 /// Databases that SELECT may choose from.
 pub const DATABASE_COUNT: usize = 16;
@@ -44,13 +46,33 @@ pub struct Wire {
     pub output_value_bytes: usize,
     /// Everything that is allocated for the connection.
     pub total_bytes: usize,
+    /// Received since it connected.
+    pub received_bytes: u64,
+    /// Sent since it connected.
+    pub sent_bytes: u64,
+}
+
+/// What makes a client's commands special: bits of one byte, so that ordinary ones pay one test for all of them.
+pub(crate) mod mode {
+    /// Has to authenticate.
+    pub const STRANGER: u8 = 1;
+    /// Between MULTI and EXEC.
+    pub const TRANSACTION: u8 = 1 << 1;
+    /// CLIENT REPLY OFF.
+    pub const SILENT: u8 = 1 << 2;
+    /// CLIENT REPLY SKIP: the next command.
+    pub const SKIP_NEXT: u8 = 1 << 3;
+    /// CLIENT REPLY SKIP: this command.
+    pub const SKIPPED: u8 = 1 << 4;
+    /// CLIENT NO-TOUCH.
+    pub const NO_TOUCH: u8 = 1 << 5;
 }
 
 /// One client's state between commands.
 #[derive(Debug)]
 pub struct Session {
     database: u8,
-    authenticated: bool,
+    modes: u8,
     version: Version,
     last_command: Option<Command>,
     active_us: u64,
@@ -60,8 +82,29 @@ pub struct Session {
     name: String,
     library_name: String,
     library_version: String,
+    commands: u64,
+    transaction: Option<Box<Transaction>>,
+    is_waiting: bool,
+    was_unblocked: Option<Unblocking>,
+    /// Keys it watches.
+    pub(crate) watches: Vec<Watch>,
+    /// Gets the commands of all clients.
+    pub(crate) is_monitor: bool,
+    /// CLIENT NO-EVICT. Clients are never evicted here; it is shown as asked for.
+    pub(crate) is_kept: bool,
     /// Kept up to date by the server, for CLIENT LIST.
     pub wire: Wire,
+    /// The server's number for the connection.
+    pub connection: u32,
+}
+
+/// How CLIENT UNBLOCK ends a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unblocking {
+    /// As if its time were up.
+    Timeout,
+    /// With an error.
+    Error,
 }
 
 impl Session {
@@ -79,7 +122,22 @@ impl Session {
     /// True once the client may run commands.
     #[inline]
     pub fn is_authenticated(&self) -> bool {
-        self.authenticated
+        self.modes & mode::STRANGER == 0
+    }
+
+    /// Bits of `mode`; 0 for most.
+    #[inline]
+    pub(crate) fn modes(&self) -> u8 {
+        self.modes
+    }
+
+    /// Sets or clears bits of `mode`.
+    pub(crate) fn set_mode(&mut self, bits: u8, on: bool) {
+        if on {
+            self.modes |= bits;
+        } else {
+            self.modes &= !bits;
+        }
     }
 
     /// The database it has selected.
@@ -108,6 +166,7 @@ impl Session {
     pub(crate) fn begin(&mut self, command: Command, mono_us: u64) {
         self.last_command = Some(command);
         self.active_us = mono_us;
+        self.commands += 1;
     }
 
     /// Notes that it sends a request of memcached's protocol now.
@@ -122,7 +181,70 @@ impl Session {
     }
 
     pub(crate) fn set_authenticated(&mut self, authenticated: bool) {
-        self.authenticated = authenticated;
+        self.set_mode(mode::STRANGER, !authenticated);
+    }
+
+    /// Its transaction, if it has begun one.
+    pub(crate) fn transaction(&mut self) -> Option<&mut Transaction> {
+        self.transaction.as_deref_mut()
+    }
+
+    /// Begins a transaction; false if there is one.
+    pub(crate) fn begin_transaction(&mut self) -> bool {
+        if self.transaction.is_some() {
+            return false;
+        }
+        self.set_mode(mode::TRANSACTION, true);
+        self.transaction = Some(Box::default());
+        true
+    }
+
+    /// Queues a request in the transaction.
+    pub(crate) fn queue(&mut self, request: OwnedRequest, writes: bool) {
+        let transaction = self.transaction.as_deref_mut().expect("only a client in a transaction queues");
+        transaction.writes |= writes;
+        transaction.push(request);
+    }
+
+    /// True if EXEC would write.
+    pub(crate) fn writes_at_exec(&self) -> bool {
+        self.transaction.as_ref().is_some_and(|transaction| transaction.writes)
+    }
+
+    /// Ends the transaction.
+    pub(crate) fn take_transaction(&mut self) -> Option<Transaction> {
+        self.set_mode(mode::TRANSACTION, false);
+        self.transaction.take().map(|transaction| *transaction)
+    }
+
+    /// True while a command of its waits for something.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.is_waiting
+    }
+
+    /// Notes that a command of its waits, or no longer does.
+    pub(crate) fn set_waiting(&mut self, waiting: bool) {
+        self.is_waiting = waiting;
+        self.was_unblocked = None;
+    }
+
+    /// True if another client may end its wait.
+    pub(crate) fn may_be_unblocked(&self) -> bool {
+        self.is_waiting && self.last_command == Some(Command::Wait) && self.was_unblocked.is_none()
+    }
+
+    /// Ends its wait by order of another client.
+    pub(crate) fn unblock(&mut self, how: Unblocking) {
+        self.was_unblocked = Some(how);
+    }
+
+    /// How its wait was ended by another client, if it was.
+    pub(crate) fn was_unblocked(&self) -> Option<Unblocking> {
+        self.was_unblocked
+    }
+
+    pub(crate) fn connected_us(&self) -> u64 {
+        self.connected_us
     }
 
     pub(crate) fn set_version(&mut self, version: Version) {
@@ -144,13 +266,14 @@ impl Session {
     /// The client's line in CLIENT LIST, with Redis's fields, without line end.
     pub(crate) fn line(&self, now: Now) -> String {
         let seconds_since = |us: u64| now.mono_us.saturating_sub(us) / 1_000_000;
-        let Wire { query_bytes, query_free_bytes, output_bytes, output_values, output_value_bytes, total_bytes } =
-            self.wire;
+        let Wire { query_bytes, query_free_bytes, output_bytes, output_values, output_value_bytes, .. } = self.wire;
+        let queued = self.transaction.as_ref().map_or(-1, |transaction| transaction.queued.len() as i64);
+        let queued_bytes = self.transaction.as_ref().map_or(0, |transaction| transaction.held_bytes());
         format!(
-            "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi=-1 watch=0 \
-             qbuf={query_bytes} qbuf-free={query_free_bytes} argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl={output_bytes} \
-             oll={output_values} omem={output_value_bytes} tot-mem={total_bytes} events=r cmd={} user=default redir=-1 \
-             resp={} lib-name={} lib-ver={}",
+            "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi={queued} \
+             watch={} qbuf={query_bytes} qbuf-free={query_free_bytes} argv-mem=0 multi-mem={queued_bytes} rbs=0 rbp=0 \
+             obl={output_bytes} oll={output_values} omem={output_value_bytes} tot-mem={} events=r cmd={} user=default \
+             redir=-1 resp={} lib-name={} lib-ver={} tot-net-in={} tot-net-out={} tot-cmds={}",
             self.id,
             self.origin.address,
             self.origin.local_address,
@@ -158,8 +281,10 @@ impl Session {
             self.name,
             seconds_since(self.connected_us),
             seconds_since(self.active_us),
-            if self.origin.address.starts_with('/') { "U" } else { "N" },
+            self.flags(),
             self.database,
+            self.watches.len(),
+            self.wire.total_bytes + queued_bytes,
             self.last_command.map_or("NULL", Command::name),
             match self.version {
                 Version::Resp2 => 2,
@@ -167,7 +292,24 @@ impl Session {
             },
             self.library_name,
             self.library_version,
+            self.wire.received_bytes,
+            self.wire.sent_bytes,
+            self.commands,
         )
+    }
+
+    /// Redis's letters for its state.
+    fn flags(&self) -> String {
+        let states = [
+            (self.is_monitor, 'O'),
+            (self.modes & mode::TRANSACTION != 0, 'x'),
+            (self.is_waiting, 'b'),
+            (self.origin.address.starts_with('/'), 'U'),
+            (self.is_kept, 'e'),
+            (self.modes & mode::NO_TOUCH != 0, 'T'),
+        ];
+        let flags: String = states.iter().filter(|(on, _)| *on).map(|(_, letter)| *letter).collect();
+        if flags.is_empty() { "N".to_owned() } else { flags }
     }
 }
 
@@ -184,7 +326,7 @@ impl Clients {
         self.last_id += 1;
         let index = self.sessions.insert(Session {
             database: 0,
-            authenticated,
+            modes: if authenticated { 0 } else { mode::STRANGER },
             version: Version::Resp2,
             last_command: None,
             active_us: now.mono_us,
@@ -194,7 +336,15 @@ impl Clients {
             name: String::new(),
             library_name: String::new(),
             library_version: String::new(),
+            commands: 0,
+            transaction: None,
+            is_waiting: false,
+            was_unblocked: None,
+            watches: Vec::new(),
+            is_monitor: false,
+            is_kept: false,
             wire: Wire::default(),
+            connection: 0,
         });
         ClientIndex(u32::try_from(index).expect("fewer connections than file descriptors"))
     }
@@ -214,6 +364,11 @@ impl Clients {
     #[inline]
     pub fn get_mut(&mut self, client: ClientIndex) -> &mut Session {
         &mut self.sessions[client.0 as usize]
+    }
+
+    /// All clients with their sessions, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (ClientIndex, &Session)> {
+        self.sessions.iter().map(|(index, session)| (ClientIndex(index as u32), session))
     }
 
     /// How many are connected.

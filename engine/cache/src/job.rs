@@ -1,4 +1,5 @@
-//! Job: a command over the whole keyspace, run in slices so that other clients are served in between.
+//! Job: a command that takes more than one tick: one over the whole keyspace, run in slices so that other clients are
+//! served in between, or one that waits.
 //!
 //! Invariants
 //! - A slice visits at most `SLICE_KEYS` keys and what SCAN visits beside them.
@@ -8,10 +9,13 @@
 //! found.
 
 use item::Keyspace;
-use protocol::{Reply, Version};
+use protocol::{Reply, Request, Version};
 
-use crate::cache::Cache;
+use crate::answer::Refusal;
+use crate::cache::{Cache, Outcome, Prepared};
+use crate::clients::{ClientIndex, Unblocking};
 use crate::glob::{self, Case};
+use crate::owned::OwnedRequest;
 
 /// Keys that one slice visits: some tens of microseconds.
 pub(crate) const SLICE_KEYS: usize = 1000;
@@ -21,13 +25,39 @@ pub(crate) const SLICE_KEYS: usize = 1000;
 pub enum JobState {
     /// Its reply is written.
     Done,
+    /// Its reply is written; after it the connection closes.
+    Close,
     /// Call `Cache::run_job` again.
     More,
+    /// Call `Cache::run_job` again once `Cache::wakes` has changed.
+    Parked,
 }
 
-/// KEYS under way. The default one has no pattern and finds nothing.
+/// A command under way. The default one lists keys, has no pattern and finds nothing.
 #[derive(Debug, Default)]
-pub struct Job {
+pub struct Job(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    /// KEYS.
+    Keys(Listing),
+    /// Any command that a pause holds back.
+    Postponed(Prepared, OwnedRequest),
+    /// WAIT.
+    Wait {
+        /// When it gives up, in monotonic microseconds; `None`: never.
+        until_us: Option<u64>,
+    },
+}
+
+impl Default for Kind {
+    fn default() -> Kind {
+        Kind::Keys(Listing::default())
+    }
+}
+
+#[derive(Debug, Default)]
+struct Listing {
     keyspace: Keyspace,
     pattern: Vec<u8>,
     cursor: u64,
@@ -39,16 +69,52 @@ pub struct Job {
 impl Job {
     /// Lists the keys of `keyspace` that match `pattern`.
     pub(crate) fn keys(keyspace: Keyspace, pattern: &[u8]) -> Job {
-        Job { keyspace, pattern: pattern.to_vec(), cursor: 0, found: Vec::new(), found_count: 0 }
+        Job(Kind::Keys(Listing { keyspace, pattern: pattern.to_vec(), ..Listing::default() }))
+    }
+
+    /// Runs `request` once no pause holds it back.
+    pub(crate) fn postponed(prepared: Prepared, request: Request<'_>) -> Job {
+        Job(Kind::Postponed(prepared, OwnedRequest::new(request)))
+    }
+
+    /// Waits for replicas that do not exist, until `until_us`.
+    pub(crate) fn wait(until_us: Option<u64>) -> Job {
+        Job(Kind::Wait { until_us })
     }
 
     /// Bytes that it holds, for accounting and for output limits.
     pub fn held_bytes(&self) -> usize {
-        self.found.capacity() + self.pattern.capacity()
+        match &self.0 {
+            Kind::Keys(listing) => listing.found.capacity() + listing.pattern.capacity(),
+            Kind::Postponed(_, request) => request.held_bytes(),
+            Kind::Wait { .. } => 0,
+        }
     }
 
+    /// Goes on for a bounded time.
+    pub(crate) fn run(&mut self, cache: &mut Cache, client: ClientIndex, reply: &mut Reply<'_>) -> JobState {
+        match &mut self.0 {
+            Kind::Keys(listing) => listing.run(cache, reply),
+            Kind::Postponed(prepared, request) => {
+                let outcome = request.with(|request| cache.try_again(client, prepared, request, reply));
+                match outcome {
+                    None => JobState::Parked,
+                    Some(Outcome::Done) => JobState::Done,
+                    Some(Outcome::Close) => JobState::Close,
+                    Some(Outcome::Job(job)) => {
+                        *self = *job;
+                        JobState::More
+                    }
+                }
+            }
+            Kind::Wait { until_us } => wait(cache, client, *until_us, reply),
+        }
+    }
+}
+
+impl Listing {
     /// Visits the next slice.
-    pub(crate) fn run(&mut self, cache: &Cache, reply: &mut Reply<'_>) -> JobState {
+    fn run(&mut self, cache: &Cache, reply: &mut Reply<'_>) -> JobState {
         // Keys are bulk strings, which are the same in both dialects.
         let mut splices = Vec::new();
         let mut found = Reply::new(&mut self.found, &mut splices, Version::Resp2);
@@ -66,4 +132,27 @@ impl Job {
         reply.raw(&self.found);
         JobState::Done
     }
+}
+
+/// There are no replicas, so only time or another client ends it.
+fn wait(cache: &mut Cache, client: ClientIndex, until_us: Option<u64>, reply: &mut Reply<'_>) -> JobState {
+    const NO_REPLICAS: i64 = 0;
+    let now_us = cache.now.mono_us;
+    let session = cache.clients.get_mut(client);
+    let unblocked = session.was_unblocked();
+    if unblocked.is_none() && until_us.is_none_or(|until_us| now_us < until_us) {
+        session.set_waiting(true);
+        if let Some(until_us) = until_us {
+            cache.wake_at(until_us);
+        }
+        return JobState::Parked;
+    }
+    session.set_waiting(false);
+    match unblocked {
+        Some(Unblocking::Error) => {
+            cache.refuse(&Refusal::text("UNBLOCKED client unblocked via CLIENT UNBLOCK"), reply);
+        }
+        Some(Unblocking::Timeout) | None => reply.integer(NO_REPLICAS),
+    }
+    JobState::Done
 }

@@ -16,11 +16,15 @@ mod clients;
 mod commands;
 mod config;
 mod edit;
+mod effect;
 mod facts;
 mod glob;
 mod job;
 mod memcache;
+mod monitor;
 mod number;
+mod owned;
+mod pause;
 mod random;
 mod route;
 mod shard;
@@ -29,6 +33,8 @@ mod spec;
 mod statistics;
 mod table;
 mod time;
+mod transaction;
+mod watch;
 
 #[cfg(test)]
 #[path = "../tests/rig/mod.rs"]
@@ -38,6 +44,7 @@ pub use answer::OUT_OF_MEMORY;
 pub use cache::{Cache, CacheOptions, Outcome, Prepared, shard_count};
 pub use clients::{ClientIndex, ClientOrigin, DATABASE_COUNT, Session, Wire};
 pub use config::Config;
+pub use effect::Effect;
 pub use facts::{Facts, PINION_VERSION, REDIS_VERSION};
 pub use job::{Job, JobState};
 pub use l1::{Budget, MemoryOptions, Policy, Prefault, Usage};

@@ -7,7 +7,7 @@
 //! - A change that is refused bumps nothing and leaves the old value.
 //! - A CAS number is no change of value or deadline and bumps nothing.
 //!
-//! `commit` and `departed` are the places that later feed WATCH, client tracking, notifications, L2's
+//! `commit` feeds WATCH; it and `departed` are the places that later feed client tracking, notifications, L2's
 //! clear-before-acknowledge and the replication journal.
 
 use std::ops::Range;
@@ -16,6 +16,7 @@ use item::{Key, Keyspace};
 use l1::{Memory, NoRoom, Put, Store, StoreOptions};
 
 use crate::route;
+use crate::watch::Watches;
 
 /// A change to one item, or to a whole keyspace of the shard.
 pub(crate) enum Change<'a> {
@@ -53,20 +54,28 @@ pub(crate) struct Shard {
     store: Store,
     slots: Range<u16>,
     sequences: Box<[u64]>,
+    watches: Watches,
 }
 
 impl Shard {
     /// An empty shard of `slots`.
     pub fn new(slots: Range<u16>) -> Shard {
         let sequences = vec![0; slots.len()].into_boxed_slice();
-        Shard { store: Store::new(StoreOptions::new(slots.clone(), route::slot)), slots, sequences }
+        Shard {
+            store: Store::new(StoreOptions::new(slots.clone(), route::slot)),
+            slots,
+            sequences,
+            watches: Watches::default(),
+        }
     }
 
-    /// Applies `change`. True if an item changed: a removal or a new deadline may find none, a
-    /// write in place may not be possible.
+    /// Applies `change`. True if an item changed: a removal or a new deadline may find none, a write in place may not be
+    /// possible.
     #[inline]
-    pub fn commit(&mut self, memory: &mut Memory, change: &Change<'_>) -> Result<bool, NoRoom> {
+    pub fn commit(&mut self, memory: &mut Memory, change: &Change<'_>, now_ms: u64) -> Result<bool, NoRoom> {
         let slot = change.key().place.slot;
+        // What has expired is gone for those who watch it: its removal is no change.
+        let is_seen = self.watches.is_empty() || self.is_change(change, now_ms);
         let changed = match change {
             Change::Put { key, put } => {
                 self.store.put(memory, key, put)?;
@@ -81,8 +90,26 @@ impl Shard {
         };
         if changed {
             self.bump(slot);
+            if !self.watches.is_empty() && is_seen {
+                self.watches.changed(change.key());
+            }
         }
         Ok(changed)
+    }
+
+    /// Whether a change that takes place would be seen by those who look at the key.
+    #[cold]
+    fn is_change(&self, change: &Change<'_>, now_ms: u64) -> bool {
+        match change {
+            Change::Put { .. } | Change::Write { .. } | Change::Expire { .. } | Change::Release { .. } => true,
+            Change::Number { .. } => false,
+            Change::Remove { key } => self.store.peek(key, now_ms).is_some(),
+        }
+    }
+
+    /// Watched keys.
+    pub fn watches_mut(&mut self) -> &mut Watches {
+        &mut self.watches
     }
 
     /// Empties a keyspace. Its slots count as changed if it held anything.

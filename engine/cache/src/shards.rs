@@ -24,6 +24,8 @@ pub(crate) struct Shards {
     random: Random,
     /// The keyspace of each database.
     databases: [Keyspace; DATABASE_COUNT],
+    /// The time of this tick, in Unix milliseconds.
+    now_ms: u64,
     /// Departures of one upkeep step; empty between steps. Kept for its allocation.
     departed: Vec<Departed>,
 }
@@ -46,8 +48,25 @@ impl Shards {
             seed,
             random: Random::new(seed),
             databases: std::array::from_fn(|database| Keyspace(database as u16)),
+            now_ms: 0,
             departed: Vec::new(),
         })
+    }
+
+    /// Until the next call, this is the time.
+    #[inline]
+    pub fn begin_tick(&mut self, now_ms: u64) {
+        self.now_ms = now_ms;
+    }
+
+    /// One more client watches `key`; the changes of it so far.
+    pub fn watch(&mut self, key: &Key<'_>) -> u64 {
+        self.shard_mut(key.place.slot).watches_mut().watch(key)
+    }
+
+    /// One client less watches `key`; the changes of it so far.
+    pub fn unwatch(&mut self, key: &Key<'_>) -> u64 {
+        self.shard_mut(key.place.slot).watches_mut().unwatch(key)
     }
 
     /// Where `key` lives.
@@ -137,7 +156,7 @@ impl Shards {
     #[inline]
     fn apply(&mut self, change: &Change<'_>) -> Result<bool, NoRoom> {
         let shard = self.index_of(change.key().place.slot);
-        let result = self.shards[shard].commit(&mut self.memory, change);
+        let result = self.shards[shard].commit(&mut self.memory, change, self.now_ms);
         if result.is_err() { self.commit_again(shard, change) } else { result }
     }
 
@@ -146,7 +165,7 @@ impl Shards {
     fn commit_again(&mut self, shard: usize, change: &Change<'_>) -> Result<bool, NoRoom> {
         let mut result = Err(NoRoom);
         while result.is_err() && l1::sweep(&mut self.memory, &mut self.shards) {
-            result = self.shards[shard].commit(&mut self.memory, change);
+            result = self.shards[shard].commit(&mut self.memory, change, self.now_ms);
         }
         result
     }

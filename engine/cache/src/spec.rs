@@ -144,6 +144,8 @@ pub(crate) mod flag {
     pub const PUBSUB: u32 = 1 << 16;
     /// Allowed while clients are paused although it looks like a write, or the other way round.
     pub const MAY_REPLICATE: u32 = 1 << 17;
+    /// Ours, never printed: what comes behind it on its connection waits until it has run.
+    pub const BARRIER: u32 = 1 << 31;
 
     /// Names in the order in which COMMAND INFO prints them.
     pub const NAMES: &[(u32, &str)] = &[

@@ -13,11 +13,11 @@ use crate::answer::Answer;
 use crate::cache::{Cache, Outcome};
 use crate::call::Call;
 use crate::commands::{
-    client, command, conditions, config, connection, exchange, expiry, flush, info, keys, moves, numbers, ranges, scan,
-    set, strings,
+    client, client_kill, command, conditions, config, connection, exchange, expiry, flush, info, keys, monitor, moves,
+    numbers, pause, ranges, scan, set, shutdown, strings, transaction,
 };
 use crate::route::padded;
-use crate::spec::Spec;
+use crate::spec::{Spec, flag};
 
 macro_rules! table {
     ($($variant:ident => $family:ident::$function:ident, $spec:ident;)*) => {
@@ -91,6 +91,11 @@ table! {
     Flushdb => flush::flushdb, FLUSHDB;
     Flushall => flush::flushall, FLUSHALL;
     Swapdb => flush::swapdb, SWAPDB;
+    Multi => transaction::multi, MULTI;
+    Exec => transaction::exec, EXEC;
+    Discard => transaction::discard, DISCARD;
+    Watch => transaction::watch, WATCH;
+    Unwatch => transaction::unwatch, UNWATCH;
     Select => connection::select, SELECT;
     Ping => connection::ping, PING;
     Echo => connection::echo, ECHO;
@@ -118,7 +123,18 @@ table! {
     ClientSetinfo => client::setinfo, CLIENT_SETINFO;
     ClientList => client::list, CLIENT_LIST;
     ClientInfo => client::client_info, CLIENT_INFO;
+    ClientKill => client_kill::kill, CLIENT_KILL;
+    ClientReply => client::reply, CLIENT_REPLY;
+    ClientPause => pause::pause, CLIENT_PAUSE;
+    ClientUnpause => pause::unpause, CLIENT_UNPAUSE;
+    ClientUnblock => client::unblock, CLIENT_UNBLOCK;
+    ClientNoEvict => client::no_evict, CLIENT_NO_EVICT;
+    ClientNoTouch => client::no_touch, CLIENT_NO_TOUCH;
+    ClientCapa => client::capa, CLIENT_CAPA;
     ClientHelp => client::help, CLIENT_HELP;
+    Monitor => monitor::monitor, MONITOR;
+    Wait => pause::wait, WAIT;
+    Shutdown => shutdown::shutdown, SHUTDOWN;
 }
 
 /// Commands and subcommands in the table.
@@ -194,6 +210,8 @@ pub(crate) struct Shape {
     pub args_max: u32,
     /// The argument that is the first key; 0 if none is.
     pub first_key: u8,
+    /// True if what comes behind it on its connection must wait until it has run.
+    pub is_barrier: bool,
     /// True if argument 1 may name a subcommand.
     pub is_container: bool,
     /// Length of the name.
@@ -283,7 +301,8 @@ const fn buckets() -> [Option<Command>; BUCKET_COUNT] {
 
 const fn shapes() -> [Shape; COMMAND_COUNT] {
     let mut shapes =
-        [Shape { args_min: 0, args_max: 0, first_key: 0, is_container: false, name_bytes: 0 }; COMMAND_COUNT];
+        [Shape { args_min: 0, args_max: 0, first_key: 0, is_barrier: false, is_container: false, name_bytes: 0 };
+            COMMAND_COUNT];
     let mut i = 0;
     while i < COMMAND_COUNT {
         let spec = &SPECS[i];
@@ -291,6 +310,7 @@ const fn shapes() -> [Shape; COMMAND_COUNT] {
             args_min: spec.arity.unsigned_abs(),
             args_max: if spec.arity < 0 { u32::MAX } else { spec.arity.unsigned_abs() },
             first_key: spec.keys.first as u8,
+            is_barrier: spec.flags & flag::BARRIER != 0,
             is_container: is_container(spec.name.as_bytes()),
             name_bytes: spec.name.len() as u8,
         };
@@ -326,7 +346,6 @@ const fn starts_with(text: &[u8], prefix: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::flag;
 
     #[test]
     fn every_command_is_found_in_any_case() {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cache::{Cache, CacheOptions, ClientIndex, ClientOrigin, Config, JobState, Now, Outcome};
+use cache::{Cache, CacheOptions, ClientIndex, ClientOrigin, Config, Job, JobState, Now, Outcome};
 use proptest::prelude::*;
 
 #[allow(dead_code, reason = "the unit tests use the rest of it")]

@@ -1,7 +1,7 @@
 //! Pressure: floods of deadlines, commands that find little room, limits that come down.
 
 #[allow(unused_imports, reason = "the rig takes them from here")]
-use cache::{Cache, CacheOptions, ClientIndex, ClientOrigin, Config, JobState, Now, Outcome};
+use cache::{Cache, CacheOptions, ClientIndex, ClientOrigin, Config, Job, JobState, Now, Outcome};
 use rig::{Rig, START_MS};
 
 #[allow(dead_code, reason = "the unit tests use the rest of it")]

@@ -68,6 +68,7 @@ pub fn admit<R: Ring>(node: &mut Node, ring: &mut R, socket: Socket, listener: &
     let origin = ClientOrigin { address: address(&peer), local_address: listener.address.clone(), fd: socket.0 };
     let client = node.cache.connect(origin, now);
     let index = node.connections.insert(socket, listener.protocol, Some(client), now.mono_us);
+    node.cache.session_mut(client).connection = index;
     node.mark_dirty(index);
     Some(index)
 }

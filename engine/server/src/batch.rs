@@ -11,6 +11,7 @@ use cache::{Cache, ClientIndex, Outcome, Prepared};
 use protocol::{Arg, ArgBuffer, Reply, Request};
 
 use crate::connection::{Connection, State};
+use crate::effects;
 use crate::node::Node;
 
 /// Requests that are prefetched together. More would evict each other's lines from L1d (32 KiB = 512 lines; a request
@@ -100,6 +101,7 @@ impl Batch<'_> {
         self.entries.clear();
         self.args.clear();
         self.ends_with_barrier = false;
+        effects::apply(node);
     }
 }
 
@@ -110,6 +112,10 @@ pub fn execute(node: &mut Node, index: u32, prepared: &Prepared, request: Reques
     if connection.state != State::Open {
         return;
     }
+    if prepared.shows_wires() {
+        node.observe_all();
+    }
+    let Some(connection) = node.connections.at(index) else { return };
     let unsent_bytes_max = node.limits.unsent_hard_bytes.unwrap_or(usize::MAX);
     let outcome = execute_on(&mut node.cache, connection, unsent_bytes_max, prepared, request);
     match outcome {
@@ -121,6 +127,10 @@ pub fn execute(node: &mut Node, index: u32, prepared: &Prepared, request: Reques
         }
     }
     node.mark_dirty(index);
+    if prepared.is_barrier() {
+        // DEBUG SLEEP sleeps before anything else happens.
+        effects::apply(node);
+    }
 }
 
 #[inline]

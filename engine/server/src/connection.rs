@@ -73,6 +73,14 @@ pub struct Connection {
     pub paused: bool,
     /// Times that it was let go on although it did not read: each allows `PATIENCE` times as much unread.
     pub patience: u32,
+    /// It is to be closed without regard to what it is owed.
+    pub is_doomed: bool,
+    /// Its front job waits: nothing is to be done for it until the job is woken.
+    pub is_parked: bool,
+    /// Received on it so far, in bytes.
+    pub received_bytes: u64,
+    /// Sent on it so far, in bytes.
+    pub sent_bytes: u64,
     /// On the list of connections with something to send.
     pub dirty: bool,
     /// On the run list: `backlog` is served in a later tick.
@@ -132,6 +140,10 @@ impl Connection {
             peer_ended: false,
             paused: false,
             patience: 0,
+            is_doomed: false,
+            is_parked: false,
+            received_bytes: 0,
+            sent_bytes: 0,
             dirty: false,
             on_run_list: false,
             commands_left: COMMANDS_PER_TICK_MAX,

@@ -23,6 +23,7 @@ pub fn arrived<'t>(node: &mut Node, batch: &mut Batch<'t>, index: u32, input: &'
     let Some(connection) = node.connections.at(index) else { return };
     connection.begin_tick(tick);
     connection.active_us = now_us;
+    connection.received_bytes += input.len() as u64;
     if connection.state != State::Open {
         return;
     }
@@ -56,7 +57,7 @@ pub fn resume_backlog(node: &mut Node, index: u32) {
     backlog.drain(..consumed);
     // A drained backlog gives its memory back: it is needed again only by a client that floods us.
     connection.backlog = if backlog.is_empty() { Vec::new() } else { backlog };
-    if !connection.backlog.is_empty() && !connection.paused {
+    if !connection.backlog.is_empty() && !connection.paused && !connection.is_parked {
         node.run_later(index);
     }
     node.recharge(index);
@@ -68,7 +69,7 @@ fn keep_for_later(node: &mut Node, index: u32, rest: &[u8]) {
         return;
     }
     connection.backlog.extend_from_slice(rest);
-    if !connection.paused {
+    if !connection.paused && !connection.is_parked {
         node.run_later(index);
     }
     node.recharge(index);

@@ -6,11 +6,16 @@ use cache::JobState;
 use protocol::Reply;
 
 use crate::connection::State;
+use crate::effects;
 use crate::node::Node;
 use crate::replies::Encoded;
 
-/// Runs one slice of every connection's front job.
+/// Runs one slice of every connection's front job; those that wait run when they are woken.
 pub fn run(node: &mut Node) {
+    if node.wakes_seen != node.cache.wakes() {
+        node.wakes_seen = node.cache.wakes();
+        node.jobs.append(&mut node.parked);
+    }
     // A connection whose next job waits behind this one is pushed again below, and runs in the next tick.
     for index in std::mem::take(&mut node.jobs) {
         run_front(node, index);
@@ -27,16 +32,33 @@ fn run_front(node: &mut Node, index: u32) {
     let version = node.cache.session(client).version();
     let mut encoded = Encoded::default();
     let mut reply = Reply::new(&mut encoded.bytes, &mut encoded.splices, version);
-    match node.cache.run_job(job, &mut reply) {
+    let state = node.cache.run_job(client, job, &mut reply);
+    connection.is_parked = state == JobState::Parked;
+    match state {
         JobState::More => {
             node.jobs.push(index);
             node.recharge(index);
             node.mark_dirty(index);
         }
-        JobState::Done => {
+        JobState::Parked => {
+            node.parked.push(index);
+            node.recharge(index);
+            // Its peer may have ended meanwhile.
+            node.mark_dirty(index);
+        }
+        JobState::Done | JobState::Close => {
             connection.replies.job_done(encoded);
+            if state == JobState::Close {
+                connection.state = State::Draining;
+            }
+            if connection.replies.job().is_some() {
+                node.jobs.push(index);
+            } else if !connection.backlog.is_empty() && !connection.paused {
+                node.run_later(index);
+            }
             node.mark_dirty(index);
             node.recharge(index);
+            effects::apply(node);
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod clock;
 pub mod connection;
 pub mod connections;
 pub mod dialect;
+pub mod effects;
 pub mod idle;
 pub mod input;
 pub mod jobs;

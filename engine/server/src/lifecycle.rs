@@ -31,6 +31,10 @@ pub fn settle<R: Ring>(node: &mut Node, ring: &mut R, index: u32) -> bool {
     enforce_output_limits(node, ring, index);
     let Some(connection) = node.connections.at(index) else { return true };
     connection.dirty = false;
+    // What waits for something that its client will not see ends with the client.
+    if connection.is_doomed || connection.is_parked && connection.peer_ended {
+        begin_close(ring, connection);
+    }
     if matches!(connection.state, State::Open | State::Draining) {
         start_send(ring, connection);
         if connection.state == State::Open && connection.peer_ended && is_served(connection) {
@@ -161,7 +165,7 @@ fn enforce_output_limits<R: Ring>(node: &mut Node, ring: &mut R, index: u32) {
     let pause = connection.pause_bytes(pause, is_crowded);
     if connection.paused && unsent <= pause / 4 {
         connection.paused = false;
-        if !connection.backlog.is_empty() {
+        if !connection.backlog.is_empty() && !connection.is_parked {
             node.run_later(index);
         }
     } else if !connection.paused && unsent > pause {

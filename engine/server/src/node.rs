@@ -70,6 +70,8 @@ pub struct Counters {
     pub idle_closes: u64,
     /// Times that the provided buffers ran out.
     pub buffer_shortages: u64,
+    /// Bytes of monitors' lines that were dropped because they were not read.
+    pub dropped_push_bytes: u64,
     /// Bytes received.
     pub received_bytes: u64,
     /// Bytes sent.
@@ -96,6 +98,14 @@ pub struct Node {
     pub run_list: VecDeque<u32>,
     /// Connections with a long command under way; one may stand here several times.
     pub jobs: Vec<u32>,
+    /// Connections whose front job waits to be woken; some may be gone.
+    pub parked: Vec<u32>,
+    /// `Cache::wakes` when they were last woken.
+    pub wakes_seen: u64,
+    /// How the core does nothing for a while, as DEBUG SLEEP asks; the simulator's does nothing at all.
+    pub sleep: fn(Duration),
+    /// A client has asked that the server stop.
+    pub is_stop_asked: bool,
     /// Bytes of connection buffers that are charged to the memory budget.
     pub charged_bytes: usize,
     /// Bytes that large values under way still lack.
@@ -123,6 +133,10 @@ impl Node {
             dirty: Vec::new(),
             run_list: VecDeque::new(),
             jobs: Vec::new(),
+            parked: Vec::new(),
+            wakes_seen: 0,
+            sleep: |_| {},
+            is_stop_asked: false,
             charged_bytes: 0,
             promised_bytes: 0,
             lingering: Vec::new(),
@@ -270,8 +284,18 @@ impl Node {
             output_values: 0,
             output_value_bytes: 0,
             total_bytes: size_of::<Connection>() + connection.charged_bytes,
+            received_bytes: connection.received_bytes,
+            sent_bytes: connection.sent_bytes,
         };
         self.cache.session_mut(client).wire = wire;
+    }
+
+    /// Brings up to date what CLIENT LIST tells of all connections.
+    #[cold]
+    pub fn observe_all(&mut self) {
+        for index in 0..self.connections.slot_count() {
+            self.observe(index as u32);
+        }
     }
 
     /// Ends what a connection may still do: once its replies are out, it is closed.

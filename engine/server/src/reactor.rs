@@ -198,6 +198,10 @@ impl<R: Ring, C: Clock> Reactor<R, C> {
             }
         }
         for index in 0..self.node.connections.slot_count() {
+            if let Some(connection) = self.node.connections.at(slot_number(index)) {
+                // What it waits for may never come.
+                connection.is_doomed = connection.is_parked;
+            }
             self.node.drain(slot_number(index));
         }
         self.settle();
@@ -281,7 +285,10 @@ impl<R: Ring, C: Clock> Reactor<R, C> {
         connection.active_us = self.node.now.mono_us;
         match got {
             Ok(0) => self.peer_ended(token.slot),
-            Ok(count) => self.node.counters.received_bytes += count as u64,
+            Ok(count) => {
+                self.node.counters.received_bytes += count as u64;
+                connection.received_bytes += count as u64;
+            }
             Err(error) => self.receive_failed(token.slot, error),
         }
         self.node.recharge(token.slot);
@@ -294,6 +301,7 @@ impl<R: Ring, C: Clock> Reactor<R, C> {
         match result {
             Ok(count) => {
                 self.node.counters.sent_bytes += count as u64;
+                connection.sent_bytes += count as u64;
                 connection.progress_us = self.node.now.mono_us;
                 if out.sent < out.len() && connection.state != State::Closing {
                     connection.sending = Some(out.len() - out.sent);
@@ -411,6 +419,11 @@ impl<R: Ring, C: Clock> Reactor<R, C> {
             Some(deadline_ms) => Duration::from_millis(deadline_ms.saturating_sub(self.node.now.unix_ms)),
             None => SLEEP_MAX,
         };
+        let until_wake = match self.node.cache.wake_at_us() {
+            Some(us) => Duration::from_micros(us.saturating_sub(self.node.now.mono_us)),
+            None => SLEEP_MAX,
+        };
+        let until_deadline = until_deadline.min(until_wake);
         if until_deadline.is_zero() { Progress::Busy } else { Progress::Idle(until_deadline.min(SLEEP_MAX)) }
     }
 }

@@ -5,7 +5,8 @@ use protocol::Reply;
 use crate::answer::Refusal;
 use crate::cache::Cache;
 use crate::call::Call;
-use crate::clients::Session;
+use crate::clients::{Session, Unblocking, mode};
+use crate::commands::client_kill::is_normal;
 use crate::number;
 use crate::spec::{Spec, category, flag};
 
@@ -18,7 +19,7 @@ pub(crate) const CLIENT: Spec = Spec {
     ..Spec::PLAIN
 };
 
-const SUBCOMMAND: Spec = Spec {
+pub(crate) const SUBCOMMAND: Spec = Spec {
     flags: flag::NOSCRIPT | flag::LOADING | flag::STALE,
     categories: category::CONNECTION,
     group: "connection",
@@ -50,7 +51,7 @@ pub(crate) const CLIENT_SETINFO: Spec = Spec {
 pub(crate) const CLIENT_LIST: Spec = Spec {
     name: "client|list",
     arity: -2,
-    flags: flag::ADMIN | flag::NOSCRIPT | flag::LOADING | flag::STALE,
+    flags: flag::ADMIN | flag::NOSCRIPT | flag::LOADING | flag::STALE | flag::BARRIER,
     tips: &["nondeterministic_output"],
     since: "2.4.0",
     summary: "Lists the connections.",
@@ -61,9 +62,52 @@ pub(crate) const CLIENT_LIST: Spec = Spec {
 pub(crate) const CLIENT_INFO: Spec = Spec {
     name: "client|info",
     arity: 2,
+    flags: SUBCOMMAND.flags | flag::BARRIER,
     tips: &["nondeterministic_output"],
     since: "6.2.0",
     summary: "Describes the connection as CLIENT LIST does.",
+    ..SUBCOMMAND
+};
+
+pub(crate) const CLIENT_REPLY: Spec = Spec {
+    name: "client|reply",
+    arity: 3,
+    since: "3.2.0",
+    summary: "Switches replies on or off, or skips the next one.",
+    ..SUBCOMMAND
+};
+
+pub(crate) const CLIENT_UNBLOCK: Spec = Spec {
+    name: "client|unblock",
+    arity: -3,
+    flags: flag::ADMIN | flag::NOSCRIPT | flag::LOADING | flag::STALE,
+    since: "5.0.0",
+    summary: "Ends the wait of another connection, as if its time were up or with an error.",
+    ..SUBCOMMAND
+};
+
+pub(crate) const CLIENT_NO_EVICT: Spec = Spec {
+    name: "client|no-evict",
+    arity: 3,
+    flags: flag::ADMIN | flag::NOSCRIPT | flag::LOADING | flag::STALE,
+    since: "7.0.0",
+    summary: "Protects the connection from being closed for want of memory; none is here.",
+    ..SUBCOMMAND
+};
+
+pub(crate) const CLIENT_NO_TOUCH: Spec = Spec {
+    name: "client|no-touch",
+    arity: 3,
+    since: "7.2.0",
+    summary: "Lets the reads of the connection leave no trace in what is evicted.",
+    ..SUBCOMMAND
+};
+
+pub(crate) const CLIENT_CAPA: Spec = Spec {
+    name: "client|capa",
+    arity: -3,
+    since: "8.0.0",
+    summary: "Tells what the client can do; nothing here depends on it.",
     ..SUBCOMMAND
 };
 
@@ -132,6 +176,65 @@ pub(crate) fn client_info(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'
     reply.verbatim("txt", &(line + "\n"));
 }
 
+pub(crate) fn reply(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+    let session = cache.clients.get_mut(call.client);
+    match call.arg(2).to_ascii_lowercase().as_slice() {
+        b"on" => {
+            session.set_mode(mode::SILENT | mode::SKIPPED, false);
+            reply.ok();
+        }
+        b"off" => session.set_mode(mode::SILENT, true),
+        b"skip" if session.modes() & mode::SILENT == 0 => session.set_mode(mode::SKIP_NEXT, true),
+        b"skip" => {}
+        _ => return Err(Refusal::SYNTAX),
+    }
+    Ok(())
+}
+
+pub(crate) fn unblock(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+    let how = match call.args_from(3) {
+        [] => Unblocking::Timeout,
+        [reason] if reason.bytes().eq_ignore_ascii_case(b"timeout") => Unblocking::Timeout,
+        [reason] if reason.bytes().eq_ignore_ascii_case(b"error") => Unblocking::Error,
+        _ => return Err(Refusal::text("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")),
+    };
+    let id = number::parse(call.arg(2)).ok_or(Refusal::NOT_INTEGER)?;
+    // Who is held back by a pause does not wait for anything that could end early.
+    let is_blocked = |session: &Session| i64::try_from(session.id()) == Ok(id) && session.may_be_unblocked();
+    let found = cache.clients.iter().find(|(_, session)| is_blocked(session)).map(|(client, _)| client);
+    if let Some(client) = found {
+        cache.clients.get_mut(client).unblock(how);
+        cache.wakes += 1;
+    }
+    reply.integer(i64::from(found.is_some()));
+    Ok(())
+}
+
+pub(crate) fn no_evict(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+    cache.clients.get_mut(call.client).is_kept = on_or_off(call.arg(2))?;
+    reply.ok();
+    Ok(())
+}
+
+pub(crate) fn no_touch(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+    let on = on_or_off(call.arg(2))?;
+    cache.clients.get_mut(call.client).set_mode(mode::NO_TOUCH, on);
+    reply.ok();
+    Ok(())
+}
+
+pub(crate) fn capa(_: &mut Cache, _: Call<'_>, reply: &mut Reply<'_>) {
+    reply.ok();
+}
+
+fn on_or_off(word: &[u8]) -> Result<bool, Refusal> {
+    match word.to_ascii_lowercase().as_slice() {
+        b"on" => Ok(true),
+        b"off" => Ok(false),
+        _ => Err(Refusal::SYNTAX),
+    }
+}
+
 pub(crate) fn help(_: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
     super::command::answer_help(call, reply);
 }
@@ -158,14 +261,7 @@ impl Selection {
         match args {
             [] => Ok(Selection::All),
             [option, kind] if option.bytes().eq_ignore_ascii_case(b"type") => {
-                match kind.bytes().to_ascii_lowercase().as_slice() {
-                    b"normal" => Ok(Selection::All),
-                    b"master" | b"replica" | b"slave" | b"pubsub" => Ok(Selection::None),
-                    _ => {
-                        let kind = String::from_utf8_lossy(kind.bytes());
-                        Err(Refusal::new(format!("ERR Unknown client type '{kind}'")))
-                    }
-                }
+                Ok(if is_normal(kind.bytes())? { Selection::All } else { Selection::None })
             }
             [option, ids @ ..] if option.bytes().eq_ignore_ascii_case(b"id") && !ids.is_empty() => {
                 let id = |text: &[u8]| number::parse(text).and_then(|id| u64::try_from(id).ok()).filter(|&id| id > 0);
@@ -210,6 +306,41 @@ mod tests {
     }
 
     #[test]
+    fn replies_are_switched_off_and_on() {
+        check(&[
+            ("CLIENT REPLY OFF", ""),
+            ("PING", ""),
+            ("FOO", ""),
+            ("KEYS *", ""),
+            ("CLIENT REPLY SKIP", ""),
+            ("CLIENT REPLY ON", "+OK"),
+            ("PING", "+PONG"),
+            ("CLIENT REPLY SKIP", ""),
+            ("FOO", ""),
+            ("PING", "+PONG"),
+            ("CLIENT REPLY SKIP", ""),
+            ("CLIENT REPLY ON", "+OK"),
+            ("CLIENT REPLY OFF", ""),
+            ("RESET", "+RESET"),
+            ("PING", "+PONG"),
+            ("CLIENT REPLY FOO", "-ERR syntax error"),
+        ]);
+    }
+
+    #[test]
+    fn a_read_without_touch_leaves_no_trace() {
+        let mut rig = Rig::new();
+        let frequency = |rig: &mut Rig| rig.run("OBJECT FREQ k");
+        rig.check(&[("SET k v", "+OK"), ("CLIENT NO-TOUCH ON", "+OK"), ("CLIENT NO-TOUCH x", "-ERR syntax error")]);
+        let before = frequency(&mut rig);
+        rig.check(&[("GET k", "'v'"), ("GET k", "'v'")]);
+        assert_eq!(frequency(&mut rig), before);
+        rig.check(&[("CLIENT NO-TOUCH OFF", "+OK"), ("CLIENT NO-EVICT ON", "+OK")]);
+        assert!(rig.run("CLIENT LIST").contains("flags=e "));
+        rig.check(&[("CLIENT NO-EVICT x", "-ERR syntax error")]);
+    }
+
+    #[test]
     fn the_list_has_one_line_per_client() {
         let mut rig = Rig::new();
         rig.check(&[("CLIENT SETNAME bob", "+OK"), ("SELECT 3", "+OK")]);
@@ -218,7 +349,7 @@ mod tests {
             "CLIENT LIST",
             "'id=1 addr=127.0.0.1:50001 laddr=127.0.0.1:6379 fd=8 name=bob age=2 idle=0 flags=N db=3 sub=0 psub=0 \
              ssub=0 multi=-1 watch=0 qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 \
-             tot-mem=0 events=r cmd=client|list user=default redir=-1 resp=2 lib-name= lib-ver=\n'",
+             tot-mem=0 events=r cmd=client|list user=default redir=-1 resp=2 lib-name= lib-ver= tot-net-in=0 tot-net-out=0 tot-cmds=3\n'",
         )]);
         rig.connect_another();
         let both = rig.run("CLIENT LIST");

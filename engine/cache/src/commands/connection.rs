@@ -7,7 +7,7 @@ use protocol::{Reply, Version};
 use crate::answer::Refusal;
 use crate::cache::{Cache, Outcome};
 use crate::call::Call;
-use crate::clients::{ClientIndex, DATABASE_COUNT};
+use crate::clients::{ClientIndex, DATABASE_COUNT, mode};
 use crate::commands::client::check_name;
 use crate::facts::REDIS_VERSION;
 use crate::number;
@@ -96,11 +96,15 @@ pub(crate) fn quit(_: &mut Cache, _: Call<'_>, reply: &mut Reply<'_>) -> Outcome
 
 pub(crate) fn reset(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
     let authenticated = cache.in_force.password.is_none();
+    cache.take_transaction(call.client);
+    cache.unwatch(call.client);
+    cache.end_monitor(call.client);
     let session = cache.clients.get_mut(call.client);
     session.select(0);
     session.set_name("");
     session.set_version(Version::Resp2);
     session.set_authenticated(authenticated);
+    session.set_mode(mode::SILENT | mode::SKIPPED | mode::NO_TOUCH, false);
     reply.set_version(Version::Resp2);
     reply.simple("RESET");
 }

@@ -1,6 +1,7 @@
 //! Commands, one file per family: each command's function, spec and tests. The table registers them.
 
 pub(crate) mod client;
+pub(crate) mod client_kill;
 pub(crate) mod command;
 pub(crate) mod conditions;
 pub(crate) mod config;
@@ -10,9 +11,13 @@ pub(crate) mod expiry;
 pub(crate) mod flush;
 pub(crate) mod info;
 pub(crate) mod keys;
+pub(crate) mod monitor;
 pub(crate) mod moves;
 pub(crate) mod numbers;
+pub(crate) mod pause;
 pub(crate) mod ranges;
 pub(crate) mod scan;
 pub(crate) mod set;
+pub(crate) mod shutdown;
 pub(crate) mod strings;
+pub(crate) mod transaction;

@@ -30,7 +30,7 @@ pub(crate) const SCAN: Spec = Spec {
 pub(crate) const KEYS: Spec = Spec {
     name: "keys",
     arity: 2,
-    flags: flag::READONLY,
+    flags: flag::READONLY | flag::BARRIER,
     categories: category::KEYSPACE | category::DANGEROUS,
     keys: Keys::NONE,
     tips: &["request_policy:all_shards", "nondeterministic_output_order"],
@@ -102,7 +102,7 @@ pub(crate) fn keys(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> 
     if cache.shards.len(call.keyspace) > SLICE_KEYS as u64 {
         return Outcome::Job(Box::new(job));
     }
-    while job.run(cache, reply) == JobState::More {}
+    while job.run(cache, call.client, reply) == JobState::More {}
     Outcome::Done
 }
 

@@ -69,6 +69,17 @@ pub(crate) enum Verb {
 }
 
 impl Verb {
+    /// True if it may change what is stored. A `gets` may write a CAS number, which nobody sees as a change.
+    pub fn writes(self) -> bool {
+        match self {
+            Verb::Get | Verb::Gets | Verb::Stats | Verb::Version | Verb::Verbosity | Verb::CacheMemlimit => false,
+            Verb::Watch | Verb::Shutdown | Verb::Quit | Verb::Unknown => false,
+            Verb::Gat | Verb::Gats | Verb::Touch | Verb::FlushAll => true,
+            Verb::Set | Verb::Add | Verb::Replace | Verb::Append | Verb::Prepend | Verb::Cas => true,
+            Verb::Delete | Verb::Incr | Verb::Decr => true,
+        }
+    }
+
     /// The command of this name; names are lower case.
     #[inline]
     pub fn find(name: &[u8]) -> Verb {
@@ -221,7 +232,7 @@ impl Cache {
             (0, _) => None,
             (index, _) => request.get(index).and_then(|key| self.place_of(key.bytes())),
         };
-        Prepared::memcache(verb, self.shards.keyspace(DATABASE), place)
+        Prepared::memcache(verb, self.shards.keyspace(DATABASE), place, self.is_paused())
     }
 
     /// Answers a request that the protocol could not read whole.

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use protocol::{Arg, Reply, Request, Spliced};
 
-use crate::{Cache, CacheOptions, ClientIndex, ClientOrigin, Config, JobState, Now, Outcome};
+use crate::{Cache, CacheOptions, ClientIndex, ClientOrigin, Config, Job, JobState, Now, Outcome};
 
 /// The time at which every rig starts.
 pub const START_MS: u64 = 1_700_000_000_000;
@@ -165,11 +165,46 @@ impl Rig {
         self.cache.prefetch_record(&prepared);
         if let Outcome::Job(mut job) = self.cache.execute(self.client, &prepared, request, &mut reply) {
             *slices = 1;
-            while self.cache.run_job(&mut job, &mut reply) == JobState::More {
+            while self.cache.run_job(self.client, &mut job, &mut reply) == JobState::More {
                 *slices += 1;
             }
         }
         (bytes, splices)
+    }
+
+    /// Begins a command that will wait.
+    pub fn begin(&mut self, command: &str) -> Box<Job> {
+        let words = words(command);
+        let args: Vec<Arg<'_>> = words.iter().map(|word| Arg::new(word.as_bytes())).collect();
+        let (mut bytes, mut splices) = (Vec::new(), Vec::new());
+        let mut reply = Reply::new(&mut bytes, &mut splices, self.cache.session(self.client).version());
+        let request = Request::new(&args);
+        let prepared = self.cache.prepare(self.client, request);
+        match self.cache.execute(self.client, &prepared, request, &mut reply) {
+            Outcome::Job(job) => job,
+            other => panic!("{command} does not wait: {other:?} {bytes:?}"),
+        }
+    }
+
+    /// Looks whether a command that waits may go on; its reply when it is done.
+    pub fn go_on(&mut self, job: &mut Job) -> Option<String> {
+        let (mut bytes, mut splices) = (Vec::new(), Vec::new());
+        let mut reply = Reply::new(&mut bytes, &mut splices, self.cache.session(self.client).version());
+        match self.cache.run_job(self.client, job, &mut reply) {
+            JobState::Parked => None,
+            JobState::Done | JobState::Close | JobState::More => Some(render(&on_the_wire(&bytes, &splices))),
+        }
+    }
+
+    /// Goes on as a new client; the one before stays connected.
+    pub fn switch_client(&mut self) -> ClientIndex {
+        let other = self.connect();
+        self.switch_to(other)
+    }
+
+    /// Goes on as `client`; the one before stays connected.
+    pub fn switch_to(&mut self, client: ClientIndex) -> ClientIndex {
+        std::mem::replace(&mut self.client, client)
     }
 }
 
@@ -208,9 +243,12 @@ pub fn on_the_wire(bytes: &[u8], splices: &[Spliced]) -> Vec<u8> {
     wire
 }
 
-/// Renders a reply that must be exactly one element.
+/// Renders a reply that must be exactly one element, or nothing.
 pub fn render(wire: &[u8]) -> String {
     let mut text = String::new();
+    if wire.is_empty() {
+        return text;
+    }
     let rest = render_one(wire, &mut text);
     assert!(rest.is_empty(), "{:?} after {text}", String::from_utf8_lossy(rest));
     text

@@ -106,6 +106,7 @@ impl Core {
             let _ = hand_over.send(prefault);
         }
         let mut node = Node::new(cache, start::connection_limits(&live.settings()));
+        node.sleep = std::thread::sleep;
         node.cache.facts_mut().config_file = live.file().map(|file| file.display().to_string()).unwrap_or_default();
         describe(&mut node, &live.settings(), &facts, kernel, clock.now().mono_us);
         let upkeep = Upkeep::new(live, logs, figures, stop);
@@ -157,8 +158,8 @@ impl Upkeep {
 
     /// True once the server is to stop. The service manager hears of it the first time.
     #[inline]
-    pub fn is_stopping(&mut self) -> bool {
-        if self.stop.load(Ordering::Relaxed) && !self.is_stopping {
+    pub fn is_stopping(&mut self, node: &Node) -> bool {
+        if (self.stop.load(Ordering::Relaxed) || node.is_stop_asked) && !self.is_stopping {
             self.is_stopping = true;
             notify::tell(notify::STOPPING);
         }

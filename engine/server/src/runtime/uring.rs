@@ -62,7 +62,7 @@ fn serve(reactor: &mut Reactor<KernelRing, HostClock>, mut upkeep: Upkeep) -> Re
             Progress::Idle(longest) => spin(reactor, &mut spinner, longest),
             Progress::Drained => return Ok(()),
         };
-        if upkeep.is_stopping() {
+        if upkeep.is_stopping(reactor.node()) {
             reactor.begin_drain();
         }
         if upkeep.take_settings(reactor.node()) {

@@ -1,0 +1,97 @@
+//! MONITOR: every command that any client runs, as text.
+
+use protocol::Reply;
+
+use crate::cache::Cache;
+use crate::call::Call;
+use crate::spec::{Spec, flag};
+
+pub(crate) const MONITOR: Spec = Spec {
+    name: "monitor",
+    arity: 1,
+    flags: flag::ADMIN | flag::NOSCRIPT | flag::LOADING | flag::STALE,
+    summary: "Shows every command that any client runs, until RESET or the end of the connection.",
+    ..Spec::PLAIN
+};
+
+pub(crate) fn monitor(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
+    cache.begin_monitor(call.client);
+    reply.ok();
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Effect;
+    use crate::rig::Rig;
+
+    /// What monitors have got since the last call.
+    fn shown(rig: &mut Rig) -> Vec<String> {
+        let mut text = Vec::new();
+        for effect in rig.cache.take_effects() {
+            if let Effect::Send(_, bytes) = effect {
+                text.extend_from_slice(&bytes);
+            }
+        }
+        let text = String::from_utf8(text).expect("lines are text");
+        text.split_terminator("\r\n").map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_monitor_sees_commands_and_where_they_come_from() {
+        let mut rig = Rig::new();
+        rig.check(&[("MONITOR", "+OK")]);
+        rig.switch_client();
+        rig.check(&[
+            ("SELECT 3", "+OK"),
+            ("SET k 'a \"b\\\t\u{1}'", "+OK"),
+            ("CONFIG GET port", "..."),
+            ("FOO", "..."),
+        ]);
+        assert_eq!(
+            shown(&mut rig),
+            [
+                "+1700000000.000000 [0 127.0.0.1:50002] \"SELECT\" \"3\"",
+                "+1700000000.000000 [3 127.0.0.1:50002] \"SET\" \"k\" \"a \\\"b\\\\\\t\\x01\"",
+            ],
+            "administration and unknown commands are not shown"
+        );
+    }
+
+    #[test]
+    fn a_monitor_sees_a_transaction_when_it_runs_and_no_password() {
+        let mut rig = Rig::new();
+        rig.check(&[("MONITOR", "+OK"), ("MULTI", "+OK"), ("PING", "+QUEUED")]);
+        assert_eq!(shown(&mut rig).len(), 1);
+        rig.check(&[("EXEC", "[+PONG]"), ("AUTH default secret", "+OK"), ("HELLO 3 AUTH default secret", "...")]);
+        let lines = shown(&mut rig);
+        assert_eq!(lines.len(), 4);
+        assert!(lines[2].ends_with("\"AUTH\" \"(redacted)\" \"(redacted)\""), "{lines:?}");
+        assert!(!lines.concat().contains("secret"));
+    }
+
+    #[test]
+    fn a_monitor_that_ends_gets_nothing_more() {
+        let mut rig = Rig::new();
+        rig.check(&[("MONITOR", "+OK"), ("RESET", "+RESET"), ("PING", "+PONG")]);
+        assert_eq!(shown(&mut rig).len(), 1, "RESET itself");
+        rig.check(&[("MONITOR", "+OK"), ("PING", "+PONG")]);
+        rig.reconnect();
+        rig.check(&[("PING", "+PONG")]);
+        assert!(shown(&mut rig).is_empty(), "what waited for it is forgotten too");
+    }
+
+    #[test]
+    fn a_flood_is_thinned_out_and_says_so() {
+        let mut rig = Rig::new();
+        rig.check(&[("MONITOR", "+OK")]);
+        for _ in 0..10_000 {
+            rig.check(&[("PING", "+PONG")]);
+        }
+        assert_eq!(shown(&mut rig).len(), 4000);
+        rig.advance_ms(1000);
+        rig.check(&[("PING", "+PONG")]);
+        let lines = shown(&mut rig);
+        assert!(lines[0].ends_with("[0 pinion] \"monitor\" \"skipped\" \"6000\""), "{lines:?}");
+        assert_eq!(lines.len(), 2);
+    }
+}

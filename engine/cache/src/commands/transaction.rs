@@ -1,0 +1,259 @@
+//! Transactions: MULTI, EXEC, DISCARD, WATCH, UNWATCH.
+
+use protocol::Reply;
+
+use crate::answer::Refusal;
+use crate::cache::{Cache, Outcome};
+use crate::call::Call;
+use crate::spec::{Keys, Spec, category, flag};
+
+const TRANSACTION: Spec = Spec {
+    flags: flag::NOSCRIPT | flag::LOADING | flag::STALE | flag::FAST | flag::ALLOW_BUSY,
+    categories: category::TRANSACTION,
+    group: "transactions",
+    ..Spec::PLAIN
+};
+
+pub(crate) const MULTI: Spec = Spec {
+    name: "multi",
+    arity: 1,
+    flags: TRANSACTION.flags | flag::NO_MULTI,
+    since: "1.2.0",
+    summary: "Begins a transaction: what follows is queued until EXEC.",
+    ..TRANSACTION
+};
+
+pub(crate) const EXEC: Spec = Spec {
+    name: "exec",
+    arity: 1,
+    flags: flag::NOSCRIPT | flag::LOADING | flag::STALE | flag::SKIP_SLOWLOG,
+    since: "1.2.0",
+    summary: "Runs what was queued, unless a watched key has changed.",
+    complexity: "that of the commands queued",
+    ..TRANSACTION
+};
+
+pub(crate) const DISCARD: Spec = Spec {
+    name: "discard",
+    arity: 1,
+    since: "2.0.0",
+    summary: "Forgets what was queued and the keys watched.",
+    complexity: "O(N), N commands queued",
+    ..TRANSACTION
+};
+
+pub(crate) const WATCH: Spec = Spec {
+    name: "watch",
+    arity: -2,
+    flags: TRANSACTION.flags | flag::NO_MULTI,
+    keys: Keys::every(1, &["RO"]),
+    since: "2.2.0",
+    summary: "Lets the next EXEC run only if these keys stay as they are.",
+    complexity: "O(N), N keys",
+    ..TRANSACTION
+};
+
+pub(crate) const UNWATCH: Spec = Spec {
+    name: "unwatch",
+    arity: 1,
+    since: "2.2.0",
+    summary: "Forgets the keys watched.",
+    complexity: "O(N), N keys",
+    ..TRANSACTION
+};
+
+pub(crate) fn multi(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
+    let begun = cache.clients.get_mut(call.client).begin_transaction();
+    assert!(begun, "MULTI is refused inside a transaction before it gets here");
+    reply.ok();
+}
+
+pub(crate) fn exec(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<Outcome, Refusal> {
+    let Some(transaction) = cache.take_transaction(call.client) else {
+        return Err(Refusal::text("ERR EXEC without MULTI"));
+    };
+    let unchanged = cache.unwatch(call.client);
+    if transaction.aborted {
+        return Err(Refusal::text("EXECABORT Transaction discarded because of previous errors."));
+    }
+    if !unchanged {
+        reply.null_array();
+        return Ok(Outcome::Done);
+    }
+    reply.array(transaction.queued.len());
+    let mut outcome = Outcome::Done;
+    for queued in &transaction.queued {
+        if let Outcome::Close = queued.with(|request| cache.execute_queued(call.client, request, reply)) {
+            outcome = Outcome::Close;
+        }
+    }
+    Ok(outcome)
+}
+
+pub(crate) fn discard(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+    if cache.take_transaction(call.client).is_none() {
+        return Err(Refusal::text("ERR DISCARD without MULTI"));
+    }
+    cache.unwatch(call.client);
+    reply.ok();
+    Ok(())
+}
+
+pub(crate) fn watch(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+    call.check_keys(1)?;
+    for arg in call.args_from(1) {
+        let key = item::Key { keyspace: call.keyspace, place: cache.shards.place(arg.bytes()), bytes: arg.bytes() };
+        cache.watch(call.client, &key);
+    }
+    reply.ok();
+    Ok(())
+}
+
+pub(crate) fn unwatch(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
+    cache.unwatch(call.client);
+    reply.ok();
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::rig::{Rig, check};
+
+    const ABORTED: &str = "-EXECABORT Transaction discarded because of previous errors.";
+
+    #[test]
+    fn what_is_queued_runs_at_exec() {
+        check(&[
+            ("MULTI", "+OK"),
+            ("SET a 1", "+QUEUED"),
+            ("INCR a", "+QUEUED"),
+            ("GET a", "+QUEUED"),
+            ("INCR", "-ERR wrong number of arguments for 'incr' command"),
+            ("EXEC", ABORTED),
+            ("EXISTS a", ":0"),
+            ("MULTI", "+OK"),
+            ("SET a 1", "+QUEUED"),
+            ("INCR a", "+QUEUED"),
+            ("SET b x", "+QUEUED"),
+            ("INCR b", "+QUEUED"),
+            ("SELECT 3", "+QUEUED"),
+            ("GET a", "+QUEUED"),
+            ("KEYS *", "+QUEUED"),
+            ("EXEC", "[+OK :2 +OK -ERR value is not an integer or out of range +OK nil []]"),
+            ("SELECT 0", "+OK"),
+            ("GET a", "'2'"),
+            ("MULTI", "+OK"),
+            ("EXEC", "[]"),
+        ]);
+    }
+
+    #[test]
+    fn out_of_place_commands_are_refused_as_in_redis() {
+        check(&[
+            ("EXEC", "-ERR EXEC without MULTI"),
+            ("DISCARD", "-ERR DISCARD without MULTI"),
+            ("MULTI", "+OK"),
+            ("MULTI", "-ERR Command not allowed inside a transaction"),
+            ("EXEC", ABORTED),
+            ("MULTI", "+OK"),
+            ("WATCH k", "-ERR Command not allowed inside a transaction"),
+            ("EXEC", ABORTED),
+            ("MULTI", "+OK"),
+            ("FOO", "..."),
+            ("DISCARD", "+OK"),
+            ("PING", "+PONG"),
+            ("MULTI", "+OK"),
+            ("UNWATCH", "+QUEUED"),
+            ("PING", "+QUEUED"),
+            ("EXEC", "[+OK +PONG]"),
+        ]);
+    }
+
+    /// `change` is done by another client between WATCH and MULTI.
+    #[track_caller]
+    fn check_watch(before: &[&str], change: &[&str], expected: &str) {
+        let mut rig = Rig::new();
+        before.iter().for_each(|command| drop(rig.run(command)));
+        rig.check(&[("WATCH k other", "+OK")]);
+        let watcher = rig.switch_client();
+        for command in change {
+            match command.strip_prefix("wait ") {
+                Some(ms) => rig.advance_ms(ms.parse().expect("a number")),
+                None => drop(rig.run(command)),
+            }
+        }
+        rig.switch_to(watcher);
+        rig.check(&[("MULTI", "+OK"), ("PING", "+QUEUED"), ("EXEC", expected)]);
+        rig.check(&[("MULTI", "+OK"), ("PING", "+QUEUED"), ("EXEC", "[+PONG]")]);
+    }
+
+    #[test]
+    fn exec_runs_only_if_watched_keys_stayed_as_they_were() {
+        let (runs, fails) = ("[+PONG]", "nil");
+        check_watch(&["SET k 1"], &[], runs);
+        check_watch(&["SET k 1"], &["GET k", "SET x 1", "EXPIRE x 1"], runs);
+        check_watch(&["SET k 1"], &["SET k 1"], fails);
+        check_watch(&["SET k 1"], &["INCR k"], fails);
+        check_watch(&["SET k 1"], &["APPEND k x"], fails);
+        check_watch(&["SET k 1"], &["EXPIRE k 100"], fails);
+        check_watch(&["SET k 1"], &["DEL k"], fails);
+        check_watch(&["SET k 1"], &["DEL k", "SET k 1"], fails);
+        check_watch(&["SET k 1"], &["FLUSHALL"], fails);
+        check_watch(&["SET k 1"], &["FLUSHALL", "SET k 1"], fails);
+        check_watch(&["SET k 1"], &["SELECT 1", "SET k 2", "FLUSHDB"], runs);
+        check_watch(&[], &["FLUSHALL", "DEL k"], runs);
+        check_watch(&[], &["SET k 1"], fails);
+        check_watch(&[], &["SET k 1", "DEL k"], fails);
+    }
+
+    #[test]
+    fn expiry_between_watch_and_exec_is_a_change_and_before_it_is_none() {
+        let (runs, fails) = ("[+PONG]", "nil");
+        check_watch(&["SET k 1 PX 10"], &["wait 5"], runs);
+        check_watch(&["SET k 1 PX 10"], &["wait 10"], fails);
+        check_watch(&["SET k 1 PX 10"], &["wait 10", "SET k 1"], fails);
+        let mut rig = Rig::new();
+        rig.check(&[("SET k 1 PX 10", "+OK")]);
+        rig.advance_ms(10);
+        rig.check(&[("WATCH k", "+OK"), ("DEL k", ":0"), ("FLUSHALL", "+OK")]);
+        rig.maintain();
+        rig.check(&[("MULTI", "+OK"), ("PING", "+QUEUED"), ("EXEC", runs)]);
+    }
+
+    #[test]
+    fn a_watch_ends_with_exec_discard_unwatch_reset_and_the_client() {
+        for end in ["UNWATCH", "RESET"] {
+            check(&[("WATCH k", "+OK"), (end, "..."), ("SET k 1", "+OK"), ("MULTI", "+OK"), ("EXEC", "[]")]);
+        }
+        check(&[("WATCH k", "+OK"), ("MULTI", "+OK"), ("DISCARD", "+OK"), ("SET k 1", "+OK"), ("MULTI", "+OK")]);
+        let mut rig = Rig::new();
+        rig.check(&[("WATCH k k2", "+OK"), ("MULTI", "+OK"), ("SET k 1", "+QUEUED")]);
+        rig.reconnect();
+        rig.check(&[("GET k", "nil")]);
+        assert_eq!(rig.cache.transaction_bytes, 0);
+    }
+
+    #[test]
+    fn the_database_of_a_watched_key_is_remembered() {
+        check(&[
+            ("SELECT 5", "+OK"),
+            ("SET k 30", "+OK"),
+            ("WATCH k", "+OK"),
+            ("SELECT 1", "+OK"),
+            ("SET k 10", "+OK"),
+            ("MULTI", "+OK"),
+            ("EXEC", "[]"),
+        ]);
+    }
+
+    #[test]
+    fn a_transaction_has_a_largest_size() {
+        let mut rig = Rig::with(&[("maxmemory", "33554432")]);
+        let value = "v".repeat(1 << 20);
+        rig.check(&[("MULTI", "+OK")]);
+        for _ in 0..4 {
+            rig.check(&[(&format!("SET k {value}"), "...")]);
+        }
+        rig.check(&[("EXEC", ABORTED), ("EXISTS k", ":0")]);
+        assert_eq!(rig.cache.transaction_bytes, 0);
+    }
+}

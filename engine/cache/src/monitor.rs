@@ -1,0 +1,155 @@
+//! Monitor: every command, as text, to the clients that asked for it.
+//!
+//! Invariants
+//! - Lines are made for at most `LINES_PER_SECOND` commands, so that watching a busy server costs it about one percent.
+//!   What is left out is counted, and the next line says how many.
+//! - Passwords never appear.
+//!
+//! Absent on purpose: a queue. What a monitor does not read is dropped by the server, as `Effect::Send` says.
+
+use std::fmt::Write;
+
+use protocol::Request;
+
+use crate::cache::{Cache, cache_mode};
+use crate::clients::ClientIndex;
+use crate::spec::flag;
+use crate::table::Command;
+
+/// Lines per second, on average.
+const LINES_PER_SECOND: u64 = 20_000;
+/// Lines that may come at once.
+const LINES_AT_ONCE: u64 = 4_000;
+/// Bytes of one argument that a line shows; more is cut and counted.
+const ARG_BYTES_MAX: usize = 4096;
+
+/// Who monitors, and how many lines they may still get.
+#[derive(Debug, Default)]
+pub(crate) struct Monitors {
+    clients: Vec<ClientIndex>,
+    /// Lines allowed, in millionths, at `filled_us`.
+    allowance: u64,
+    filled_us: u64,
+    skipped: u64,
+    line: String,
+}
+
+const MILLION: u64 = 1_000_000;
+
+impl Monitors {
+    /// True if a line may be made now.
+    fn may_show(&mut self, now_us: u64) -> bool {
+        let grown = (now_us - self.filled_us).saturating_mul(LINES_PER_SECOND);
+        self.allowance = self.allowance.saturating_add(grown).min(LINES_AT_ONCE * MILLION);
+        self.filled_us = now_us;
+        if self.allowance < MILLION {
+            self.skipped += 1;
+            return false;
+        }
+        self.allowance -= MILLION;
+        true
+    }
+}
+
+impl Cache {
+    /// From now on the client gets every command.
+    pub(crate) fn begin_monitor(&mut self, client: ClientIndex) {
+        let session = self.clients.get_mut(client);
+        if session.is_monitor {
+            return;
+        }
+        session.is_monitor = true;
+        if self.monitors.clients.is_empty() {
+            self.monitors.allowance = LINES_AT_ONCE * MILLION;
+            self.monitors.filled_us = self.now.mono_us;
+            self.monitors.skipped = 0;
+        }
+        self.monitors.clients.push(client);
+        self.modes |= cache_mode::MONITORED;
+    }
+
+    /// The client no longer gets every command.
+    pub(crate) fn end_monitor(&mut self, client: ClientIndex) {
+        self.clients.get_mut(client).is_monitor = false;
+        self.monitors.clients.retain(|monitor| *monitor != client);
+        if self.monitors.clients.is_empty() {
+            self.modes &= !cache_mode::MONITORED;
+        }
+    }
+
+    /// Shows a command that `client` runs now.
+    pub(crate) fn show_to_monitors(&mut self, client: ClientIndex, command: Command, request: Request<'_>) {
+        let spec = command.spec();
+        if spec.flags & (flag::SKIP_MONITOR | flag::ADMIN) != 0 || !self.monitors.may_show(self.now.mono_us) {
+            return;
+        }
+        let session = self.clients.get(client);
+        let line = &mut self.monitors.line;
+        line.clear();
+        let head = |line: &mut String, origin: &str| {
+            let (seconds, micros) = (self.now.unix_ms / 1000, self.now.unix_ms % 1000 * 1000 + self.now.mono_us % 1000);
+            let _ = write!(line, "+{seconds}.{micros:06} [{origin}]");
+        };
+        if self.monitors.skipped > 0 {
+            head(line, "0 pinion");
+            let _ = write!(line, " \"monitor\" \"skipped\" \"{}\"\r\n", self.monitors.skipped);
+            self.monitors.skipped = 0;
+        }
+        let address = &session.origin().address;
+        match address.strip_prefix('/') {
+            Some(_) => head(line, &format!("{} unix:{}", session.database(), session.origin().local_address)),
+            None => head(line, &format!("{} {address}", session.database())),
+        }
+        let secret_from = secret_from(command, request);
+        for (index, arg) in request.args().iter().enumerate() {
+            line.push(' ');
+            if index >= secret_from {
+                line.push_str("\"(redacted)\"");
+            } else {
+                quote(line, arg.bytes());
+            }
+        }
+        line.push_str("\r\n");
+        for monitor in &self.monitors.clients {
+            self.effects.send(*monitor, self.monitors.line.as_bytes());
+        }
+    }
+}
+
+/// The first argument that may be a password; beyond all of them if none may.
+pub(crate) fn secret_from(command: Command, request: Request<'_>) -> usize {
+    match command {
+        Command::Auth => 1,
+        Command::Hello => {
+            let auth = request.args().iter().position(|arg| arg.bytes().eq_ignore_ascii_case(b"auth"));
+            auth.map_or(usize::MAX, |auth| auth + 1)
+        }
+        _ => usize::MAX,
+    }
+}
+
+/// Appends `bytes` in double quotes, with Redis's escapes.
+fn quote(line: &mut String, bytes: &[u8]) {
+    line.push('"');
+    for &byte in &bytes[..bytes.len().min(ARG_BYTES_MAX)] {
+        match byte {
+            b'\\' | b'"' => {
+                line.push('\\');
+                line.push(char::from(byte));
+            }
+            b'\n' => line.push_str("\\n"),
+            b'\r' => line.push_str("\\r"),
+            b'\t' => line.push_str("\\t"),
+            0x07 => line.push_str("\\a"),
+            0x08 => line.push_str("\\b"),
+            0x20..0x7f => line.push(char::from(byte)),
+            _ => {
+                let _ = write!(line, "\\x{byte:02x}");
+            }
+        }
+    }
+    if let Some(more @ 1..) = bytes.len().checked_sub(ARG_BYTES_MAX) {
+        let _ = write!(line, "... ({more} more bytes)");
+    }
+    line.push('"');
+}

@@ -1,0 +1,111 @@
+//! Transactions: what MULTI queues and WATCH remembers, per client.
+//!
+//! ```text
+//!   (none) --MULTI--> open --EXEC--> run, or refused if aborted or if a watched key changed --> (none)
+//!                      |  +-- a command that cannot be queued --> aborted: only EXEC (refused) and DISCARD lead out
+//!                      +--DISCARD, RESET--> (none)
+//! ```
+//!
+//! Invariants
+//! - What a transaction holds is charged, and bounded over all clients together.
+//! - A client's watched keys are registered with their shards until EXEC, DISCARD, UNWATCH, RESET or its end.
+
+use item::{Key, Keyspace, Place};
+
+use crate::cache::Cache;
+use crate::clients::ClientIndex;
+use crate::owned::OwnedRequest;
+use crate::shards::Shards;
+
+/// A client's transaction between MULTI and EXEC.
+#[derive(Debug, Default)]
+pub(crate) struct Transaction {
+    /// What EXEC runs.
+    pub queued: Vec<OwnedRequest>,
+    /// A command could not be queued, so EXEC will refuse.
+    pub aborted: bool,
+    /// Some queued command writes.
+    pub writes: bool,
+    held_bytes: usize,
+}
+
+impl Transaction {
+    /// Queues a request.
+    pub fn push(&mut self, request: OwnedRequest) {
+        self.held_bytes += request.held_bytes();
+        self.queued.push(request);
+    }
+
+    /// Bytes held, for accounting.
+    pub fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+}
+
+/// A key that a client watches, as it was then.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    database: usize,
+    keyspace: Keyspace,
+    place: Place,
+    bytes: Box<[u8]>,
+    existed: bool,
+    changes: u64,
+}
+
+impl Watch {
+    fn key(&self) -> Key<'_> {
+        Key { keyspace: self.keyspace, place: self.place, bytes: &self.bytes }
+    }
+
+    /// True if `key` of `database` is this one.
+    fn is(&self, database: usize, key: &Key<'_>) -> bool {
+        self.database == database && self.keyspace == key.keyspace && *self.bytes == *key.bytes
+    }
+
+    /// Ends the registration; true if the key is as it was.
+    fn end(&self, shards: &mut Shards, now_ms: u64) -> bool {
+        let changes = shards.unwatch(&self.key());
+        let now_keyspace = shards.keyspace(self.database);
+        let exists = shards.peek(&Key { keyspace: now_keyspace, ..self.key() }, now_ms).is_some();
+        if now_keyspace != self.keyspace {
+            // SWAPDB has put another database here: missing before and after is no change.
+            return !self.existed && !exists;
+        }
+        changes == self.changes && exists == self.existed
+    }
+}
+
+impl Cache {
+    /// Watches a key for a client, once.
+    pub(crate) fn watch(&mut self, client: ClientIndex, key: &Key<'_>) {
+        let session = self.clients.get_mut(client);
+        let database = session.database();
+        if session.watches.iter().any(|watch| watch.is(database, key)) {
+            return;
+        }
+        let existed = self.shards.peek(key, self.now.unix_ms).is_some();
+        let changes = self.shards.watch(key);
+        let (keyspace, place) = (key.keyspace, key.place);
+        session.watches.push(Watch { database, keyspace, place, bytes: key.bytes.into(), existed, changes });
+        self.transaction_bytes += size_of::<Watch>() + key.bytes.len();
+    }
+
+    /// Forgets all keys that a client watches; true if every one of them is as it was.
+    pub(crate) fn unwatch(&mut self, client: ClientIndex) -> bool {
+        let watches = std::mem::take(&mut self.clients.get_mut(client).watches);
+        let mut unchanged = true;
+        for watch in watches {
+            self.transaction_bytes -= size_of::<Watch>() + watch.bytes.len();
+            unchanged &= watch.end(&mut self.shards, self.now.unix_ms);
+        }
+        unchanged
+    }
+
+    /// Ends a client's transaction; `None` if it has none.
+    pub(crate) fn take_transaction(&mut self, client: ClientIndex) -> Option<Transaction> {
+        let transaction = self.clients.get_mut(client).take_transaction()?;
+        self.transaction_bytes -= transaction.held_bytes();
+        Some(transaction)
+    }
+}
