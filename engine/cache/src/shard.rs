@@ -69,8 +69,8 @@ impl Shard {
         }
     }
 
-    /// Applies `change`. True if an item changed: a removal or a new deadline may find none, a write in place may not be
-    /// possible.
+    /// Applies `change`. True if an item changed: a removal or a new deadline may find none, a write in place may not
+    /// be possible.
     #[inline]
     pub fn commit(&mut self, memory: &mut Memory, change: &Change<'_>, now_ms: u64) -> Result<bool, NoRoom> {
         let slot = change.key().place.slot;

@@ -2,8 +2,8 @@
 //!
 //! Invariants
 //! - A key stands here exactly as long as some client watches it.
-//! - Every change through `Shard::commit` to a key that stands here is counted. Departures (expiry, eviction) and flushes
-//!   are not: EXEC sees those by asking whether the key is still there.
+//! - Every change through `Shard::commit` to a key that stands here is counted. Departures (expiry, eviction) and
+//!   flushes are not: EXEC sees those by asking whether the key is still there.
 
 use hashbrown::HashTable;
 use item::{Key, Keyspace};

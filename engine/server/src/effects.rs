@@ -1,7 +1,7 @@
 //! What commands do to other connections and to the process, carried out after the batch in which they ran.
 //!
-//! Invariant: nothing that a monitor does not read piles up: above the soft bound of unsent replies its lines are dropped
-//! and counted.
+//! Invariant: nothing that a monitor does not read piles up: above the soft bound of unsent replies its lines are
+//! dropped and counted.
 //!
 //! Absent on purpose: the ring. A connection that is to go is marked, and closed when it is settled.
 

@@ -349,7 +349,8 @@ mod tests {
             "CLIENT LIST",
             "'id=1 addr=127.0.0.1:50001 laddr=127.0.0.1:6379 fd=8 name=bob age=2 idle=0 flags=N db=3 sub=0 psub=0 \
              ssub=0 multi=-1 watch=0 qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 \
-             tot-mem=0 events=r cmd=client|list user=default redir=-1 resp=2 lib-name= lib-ver= tot-net-in=0 tot-net-out=0 tot-cmds=3\n'",
+             tot-mem=0 events=r cmd=client|list user=default redir=-1 resp=2 lib-name= \
+             lib-ver= tot-net-in=0 tot-net-out=0 tot-cmds=3\n'",
         )]);
         rig.connect_another();
         let both = rig.run("CLIENT LIST");
