@@ -57,6 +57,10 @@ struct Warm {
 
 impl Warm {
     fn new() -> Warm {
+        Warm::speaking(Protocol::Resp)
+    }
+
+    fn speaking(protocol: Protocol) -> Warm {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("sock");
         let listener = UnixListener::bind(&path).expect("a writable folder");
@@ -73,11 +77,8 @@ impl Warm {
         };
         let node = Node::new(Cache::new(options).expect("memory"), start::connection_limits(&live.settings()));
         let ring = KernelRing::new(Setup::default()).expect("io_uring");
-        let listener = Listener {
-            socket: Socket::from(std::os::fd::OwnedFd::from(listener)),
-            address: String::new(),
-            protocol: Protocol::Resp,
-        };
+        let socket = Socket::from(std::os::fd::OwnedFd::from(listener));
+        let listener = Listener { socket, address: String::new(), protocol };
         let reactor = Reactor::new(ring, HostClock::new(), node, vec![listener]);
         let client = UnixStream::connect(&path).expect("it listens");
         client.set_nonblocking(true).expect("a socket option");
@@ -144,4 +145,21 @@ fn a_pipeline_over_a_warm_connection_is_served_without_allocation() {
     let request = [GET, SET, MISS, GET].concat().repeat(16);
     let expected = b"$5\r\nvalue\r\n+OK\r\n$-1\r\n$5\r\nvalue\r\n".repeat(16);
     warm.check(&request, &expected);
+}
+
+#[test]
+fn a_memcached_connection_is_served_without_allocation() {
+    let mut warm = Warm::speaking(Protocol::Memcache);
+    warm.check(b"set k 5 0 5\r\nvalue\r\n", b"STORED\r\n");
+    warm.check(b"get k\r\n", b"VALUE k 5 5\r\nvalue\r\nEND\r\n");
+    warm.check(b"get none\r\n", b"END\r\n");
+    warm.check(b"gets k\r\n", b"VALUE k 5 5 1\r\nvalue\r\nEND\r\n");
+    warm.check(b"touch k 0\r\ncas k 0 0 1 9\r\nx\r\n", b"TOUCHED\r\nEXISTS\r\n");
+    warm.check(b"set n 0 0 2\r\n10\r\ndecr n 1\r\nincr n 1\r\n", b"STORED\r\n9\r\n10\r\n");
+    let keys = " k".repeat(100);
+    let values = "VALUE k 5 5\r\nvalue\r\n".repeat(100);
+    warm.check(format!("get{keys}\r\n").as_bytes(), format!("{values}END\r\n").as_bytes());
+    let pipeline = "get k\r\n".repeat(100);
+    let replies = "VALUE k 5 5\r\nvalue\r\nEND\r\n".repeat(100);
+    warm.check(pipeline.as_bytes(), replies.as_bytes());
 }

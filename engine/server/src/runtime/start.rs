@@ -183,10 +183,10 @@ impl fmt::Display for StartBlock<'_> {
             let listeners = self.listeners.iter().filter(move |listener| listener.protocol == protocol);
             listeners.map(|listener| listener.address.as_str()).collect::<Vec<_>>().join(", ")
         };
-        write!(f, "  ready    {}", served(Protocol::Resp))?;
-        match served(Protocol::Memcache).as_str() {
-            "" => writeln!(f),
-            addresses => writeln!(f, "; memcached {addresses}"),
+        match (served(Protocol::Resp).as_str(), served(Protocol::Memcache).as_str()) {
+            (resp, "") => writeln!(f, "  ready    {resp}"),
+            ("", memcached) => writeln!(f, "  ready    memcached {memcached}"),
+            (resp, memcached) => writeln!(f, "  ready    {resp}; memcached {memcached}"),
         }
     }
 }

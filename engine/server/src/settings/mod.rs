@@ -341,9 +341,10 @@ impl Settings {
                 Refusal::new(what, "or raise the limit of open files (ulimit -n, LimitNOFILE=)"),
             ));
         }
-        if self.port == 0 && self.unixsocket.is_none() {
-            let what = "0 listens on no TCP port, and there is no unixsocket: nobody could connect";
-            return Err(("port", Refusal::new(what, "set one of the two")));
+        let has_port = self.port != 0 || self.memcached_port != 0;
+        if !has_port && self.unixsocket.is_none() && self.memcached_unixsocket.is_none() {
+            let what = "port and memcached-port are 0, and there is no unix socket: nobody could connect";
+            return Err(("port", Refusal::new(what, "set one of them")));
         }
         Ok(())
     }
