@@ -33,8 +33,8 @@ pub use parse::parse;
 /// Longest key, in bytes.
 pub const KEY_BYTES_MAX: usize = 250;
 
-/// Longest line before its LF, in bytes, unless it asks for values: memcached's buffer has this size.
-pub const LINE_BYTES_MAX: usize = 16 * 1024;
+/// Longest line before its LF, in bytes, unless it asks for values: from here on memcached takes what comes for garbage.
+pub const LINE_BYTES_MAX: usize = 2048;
 
 /// Longest value that a client may send before it has authenticated, in bytes: user and password.
 pub const UNAUTHENTICATED_VALUE_BYTES_MAX: usize = 16 * 1024;

@@ -18,8 +18,8 @@ pub(super) fn delete(cache: &mut Cache, ask: &Ask<'_>, reply: &mut Reply<'_>) ->
     let counters = &mut cache.memcache.counters;
     counters.delete_hits += u64::from(exists);
     counters.delete_misses += u64::from(!exists);
-    if let Some(detail) = &mut cache.memcache.detail {
-        detail.note(key.bytes, Event::Delete);
+    if cache.memcache.is_detailed {
+        cache.memcache.detail.note(key.bytes, Event::Delete);
     }
     reply.memcache_line(if exists { b"DELETED" } else { b"NOT_FOUND" });
     Ok(())

@@ -62,6 +62,7 @@ pub(crate) enum Verb {
     Version,
     Verbosity,
     CacheMemlimit,
+    Slabs,
     Watch,
     Shutdown,
     Quit,
@@ -103,6 +104,7 @@ impl Verb {
             b"version" => Verb::Version,
             b"verbosity" => Verb::Verbosity,
             b"cache_memlimit" => Verb::CacheMemlimit,
+            b"slabs" => Verb::Slabs,
             b"watch" => Verb::Watch,
             b"shutdown" => Verb::Shutdown,
             b"quit" => Verb::Quit,
@@ -123,6 +125,7 @@ impl Verb {
             | Verb::Version
             | Verb::Verbosity
             | Verb::CacheMemlimit
+            | Verb::Slabs
             | Verb::Watch
             | Verb::Shutdown
             | Verb::Quit
@@ -160,6 +163,7 @@ impl Verb {
             | Verb::FlushAll
             | Verb::Verbosity
             | Verb::CacheMemlimit
+            | Verb::Slabs
             | Verb::Shutdown
             | Verb::Unknown => true,
         }
@@ -331,6 +335,7 @@ fn run(cache: &mut Cache, ask: &Ask<'_>, reply: &mut Reply<'_>) -> Result<(), Fa
         Verb::Version => server::version(reply),
         Verb::Verbosity => server::verbosity(cache, ask, reply),
         Verb::CacheMemlimit => server::cache_memlimit(cache, ask, reply),
+        Verb::Slabs => server::slabs(ask, reply),
         Verb::Watch => Err(Failure::new("CLIENT_ERROR watch commands not allowed")),
         // memcached answers so unless it was started with the command enabled.
         Verb::Shutdown => Err(Failure::new("SERVER_ERROR: shutdown not enabled")),

@@ -97,8 +97,8 @@ fn count(cache: &mut Cache, key: &Key<'_>, is_hit: bool) {
     let counters = &mut cache.memcache.counters;
     counters.get_commands += 1;
     counters.get_hits += u64::from(is_hit);
-    if let Some(detail) = &mut cache.memcache.detail {
-        detail.note(key.bytes, Event::Get { is_hit });
+    if cache.memcache.is_detailed {
+        cache.memcache.detail.note(key.bytes, Event::Get { is_hit });
     }
 }
 

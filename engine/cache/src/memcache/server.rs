@@ -76,3 +76,18 @@ pub(super) fn cache_memlimit(cache: &mut Cache, ask: &Ask<'_>, reply: &mut Reply
     reply.memcache_line(answer);
     Ok(())
 }
+
+/// There are no slabs to move memory between: what is asked for is off, and stays so.
+pub(super) fn slabs(ask: &Ask<'_>, reply: &mut Reply<'_>) -> Result<(), Failure> {
+    match ask.word(1) {
+        Some(b"reassign") => Err(Failure::new("CLIENT_ERROR slab reassignment disabled")),
+        Some(b"automove") => match ask.word(2).and_then(number::unsigned).ok_or(Failure::FORMAT)? {
+            0 => {
+                reply.memcache_line(b"OK");
+                Ok(())
+            }
+            _ => Err(Failure::UNKNOWN),
+        },
+        Some(_) | None => Err(Failure::UNKNOWN),
+    }
+}

@@ -11,8 +11,9 @@ pub(crate) struct State {
     pub(super) flush_at_ms: Option<u64>,
     /// What `verbosity` has asked for.
     pub(super) verbosity: u64,
-    /// Counters by prefix, while `stats detail` is on.
-    pub(super) detail: Option<Box<Detail>>,
+    /// Counters by prefix, and whether `stats detail` is on.
+    pub(super) detail: Detail,
+    pub(super) is_detailed: bool,
     /// The CAS number that was given out last.
     last_cas: u64,
 }

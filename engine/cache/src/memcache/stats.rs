@@ -124,7 +124,7 @@ fn settings(cache: &Cache, reply: &mut Reply<'_>) {
         "shutdown_command": "no",
         "num_threads": 1,
         "stat_key_prefix": ':',
-        "detail_enabled": yes_or_no(cache.memcache.detail.is_some()),
+        "detail_enabled": yes_or_no(cache.memcache.is_detailed),
         "cas_enabled": "yes",
         "tcp_backlog": setting("tcp-backlog"),
         "binding_protocol": "ascii",
@@ -156,13 +156,14 @@ fn items(cache: &Cache, reply: &mut Reply<'_>) {
 
 fn slabs(cache: &Cache, reply: &mut Reply<'_>) {
     let (usage, counters) = (cache.usage(), &cache.memcache.counters);
+    let items = cache.shards.len(cache.shards.keyspace(DATABASE));
+    // A page is a segment, a chunk a record, which is as long as its item.
     stats!(reply,
-        "1:chunk_size": usage.segment_bytes,
-        "1:chunks_per_page": 1,
         "1:total_pages": usage.segments_used,
-        "1:total_chunks": usage.segments_used,
-        "1:used_chunks": usage.segments_used,
+        "1:total_chunks": items,
+        "1:used_chunks": items,
         "1:free_chunks": 0,
+        "1:mem_requested": usage.live_bytes + usage.heap_bytes,
         "1:get_hits": counters.get_hits,
         "1:cmd_set": counters.set_commands,
         "1:delete_hits": counters.delete_hits,
@@ -191,9 +192,7 @@ fn connections(cache: &Cache, reply: &mut Reply<'_>) {
 
 fn reset(cache: &mut Cache, reply: &mut Reply<'_>) -> Result<(), Failure> {
     cache.memcache.counters = super::state::Counters::default();
-    if let Some(detail) = &mut cache.memcache.detail {
-        detail.clear();
-    }
+    cache.memcache.detail.clear();
     reply.memcache_line(b"RESET");
     Ok(())
 }
@@ -201,17 +200,15 @@ fn reset(cache: &mut Cache, reply: &mut Reply<'_>) -> Result<(), Failure> {
 fn detail(cache: &mut Cache, what: Option<&[u8]>, reply: &mut Reply<'_>) -> Result<(), Failure> {
     match what {
         Some(b"on") => {
-            cache.memcache.detail.get_or_insert_default();
+            cache.memcache.is_detailed = true;
             reply.memcache_line(b"OK");
         }
         Some(b"off") => {
-            cache.memcache.detail = None;
+            cache.memcache.is_detailed = false;
             reply.memcache_line(b"OK");
         }
         Some(b"dump") => {
-            if let Some(detail) = &cache.memcache.detail {
-                detail.for_each_line(|line| reply.memcache_line(line));
-            }
+            cache.memcache.detail.for_each_line(|line| reply.memcache_line(line));
             reply.memcache_line(b"END");
         }
         Some(_) | None => return Err(Failure::new("CLIENT_ERROR usage: stats detail on|off|dump")),

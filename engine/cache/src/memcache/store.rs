@@ -153,8 +153,8 @@ fn put(cache: &mut Cache, ask: &Ask<'_>, line: &Line<'_>) -> Result<(), Failure>
 #[inline]
 fn count(cache: &mut Cache, key: &Key<'_>) {
     cache.memcache.counters.set_commands += 1;
-    if let Some(detail) = &mut cache.memcache.detail {
-        detail.note(key.bytes, Event::Set);
+    if cache.memcache.is_detailed {
+        cache.memcache.detail.note(key.bytes, Event::Set);
     }
 }
 

@@ -368,6 +368,11 @@ fn the_server_tells_about_itself() {
         ("verbosity 99|", "OK|"),
         ("shutdown|", "SERVER_ERROR: shutdown not enabled|"),
         ("watch|", "CLIENT_ERROR watch commands not allowed|"),
+        ("slabs|", "ERROR|"),
+        ("slabs reassign 1 2|", "CLIENT_ERROR slab reassignment disabled|"),
+        ("slabs automove|", "CLIENT_ERROR bad command line format|"),
+        ("slabs automove x|", "CLIENT_ERROR bad command line format|"),
+        ("slabs automove 0|slabs automove 1|", "OK|ERROR|"),
         ("cache_memlimit|", "ERROR|"),
         ("cache_memlimit 1|", "MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m|"),
         ("cache_memlimit 1000000001|", "MEMLIMIT_ADJUST_FAILED input value is megabytes not bytes|"),
@@ -381,10 +386,10 @@ fn the_server_tells_about_itself() {
         ("stats detail on|", "OK|"),
         ("set a:1 0 0 1|x|get a:1 a:2 b|delete a:1|", "..."),
         ("stats detail dump|", "PREFIX a get 2 hit 1 set 1 del 1|END|"),
-        ("stats detail off|stats detail dump|", "OK|END|"),
+        ("stats detail off|get a:1|stats detail dump|", "OK|END|PREFIX a get 2 hit 1 set 1 del 1|END|"),
     ]);
     let general = text.run(b"stats\r\n");
-    for line in ["STAT cmd_get 3|", "STAT get_hits 1|", "STAT get_misses 2|", "STAT cmd_set 1|", "STAT delete_hits 1|"]
+    for line in ["STAT cmd_get 4|", "STAT get_hits 1|", "STAT get_misses 3|", "STAT cmd_set 1|", "STAT delete_hits 1|"]
     {
         assert!(general.contains(line), "no {line} in {general}");
     }

@@ -166,7 +166,8 @@ impl Assembler {
         self.state = State::Line;
         let before = self.parts.small_bytes();
         // One byte more than a line may have decides that it is too long.
-        let room = limits.request_bytes_max.clamp(LINE_BYTES_MAX, SMALL_BYTES_MAX - 1) - before;
+        let most = limits.request_bytes_max.clamp(LINE_BYTES_MAX, SMALL_BYTES_MAX - 1);
+        let room = most.saturating_sub(before);
         let searched = &input[..input.len().min(room + 1)];
         let end = memchr(b'\n', searched);
         let text = &searched[..end.unwrap_or(searched.len())];

@@ -53,7 +53,7 @@ pub fn read(mut stream: &[u8], limits: &Limits) -> Vec<Seen> {
 fn too_long(line: &[u8], limits: &Limits) -> Option<LineTooLong> {
     let names = ["get ", "gets ", "gat ", "gats "];
     let asks = names.iter().any(|name| line.starts_with(name.as_bytes()));
-    let most = if asks { limits.request_bytes_max.max(16 * 1024) } else { 16 * 1024 };
+    let most = if asks { limits.request_bytes_max.max(2048) } else { 2048 };
     (line.len() > most).then_some(if asks { LineTooLong::Keys } else { LineTooLong::Command })
 }
 
