@@ -33,7 +33,7 @@ pub use parse::parse;
 /// Longest key, in bytes.
 pub const KEY_BYTES_MAX: usize = 250;
 
-/// Longest line before its LF, in bytes, unless it asks for values: from here on memcached takes what comes for garbage.
+/// Longest line before its LF, in bytes, unless it asks for values: what is longer is garbage to memcached.
 pub const LINE_BYTES_MAX: usize = 2048;
 
 /// Longest value that a client may send before it has authenticated, in bytes: user and password.

@@ -74,7 +74,7 @@ impl Verb {
     pub fn writes(self) -> bool {
         match self {
             Verb::Get | Verb::Gets | Verb::Stats | Verb::Version | Verb::Verbosity | Verb::CacheMemlimit => false,
-            Verb::Watch | Verb::Shutdown | Verb::Quit | Verb::Unknown => false,
+            Verb::Slabs | Verb::Watch | Verb::Shutdown | Verb::Quit | Verb::Unknown => false,
             Verb::Gat | Verb::Gats | Verb::Touch | Verb::FlushAll => true,
             Verb::Set | Verb::Add | Verb::Replace | Verb::Append | Verb::Prepend | Verb::Cas => true,
             Verb::Delete | Verb::Incr | Verb::Decr => true,

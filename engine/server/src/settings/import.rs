@@ -300,7 +300,7 @@ mod tests {
     #[test]
     fn a_result_that_would_not_start_says_so() {
         let problem = |content| imported(content).problem.map(|problem| problem.to_string()).unwrap_or_default();
-        assert!(problem("port 0").starts_with("the result: port: 0 listens on no TCP port"));
+        assert!(problem("port 0").starts_with("the result: port: port and memcached-port are 0"));
         assert!(problem("maxclients 30000").contains("try with 20000"));
         assert_eq!(problem("port 0\nunixsocket /tmp/x"), "");
     }

@@ -256,8 +256,8 @@ mod tests {
         check_error(&["--maxclients", "20001"], "", &format!("--maxclients: {clients}"));
         check_error(&["f.toml"], "maxclients = 20001", &format!("f.toml:1: maxclients: {clients}"));
         check_error(&["f.toml", "--maxclients", "20001"], "maxclients = 20002", &format!("--maxclients: {clients}"));
-        let nobody = "--port: port and memcached-port are 0, and there is no unix socket: nobody could connect; set one \
-                      of them";
+        let nobody = "--port: port and memcached-port are 0, and there is no unix socket: nobody could connect; \
+                      set one of them";
         check_error(&["--port", "0", "--memcached-port", "0"], "", nobody);
         assert_eq!(run(&["--port", "0"], "").memcached_port, 11211);
         assert_eq!(run(&["--port", "0", "--unixsocket", "/tmp/p.sock"], "").port, 0);

@@ -48,7 +48,7 @@ fn storage() -> impl Strategy<Value = Vec<u8>> {
     let name = prop::sample::select(vec!["set", "add", "replace", "append", "prepend", "cas"]);
     let len = prop_oneof![
         12 => 0usize..12,
-        2 => prop::sample::select(vec![900, LARGE_BULK_MIN - 1, LARGE_BULK_MIN, LARGE_BULK_MIN + 9, 3 * LARGE_BULK_MIN]),
+        2 => prop::sample::select(vec![900, LARGE_BULK_MIN - 1, LARGE_BULK_MIN, 3 * LARGE_BULK_MIN]),
     ];
     let end = prop::sample::select(vec!["\r\n", "\r\n", "\r\n", "\n", "xy", "\rx", ""]);
     let more = prop::sample::select(vec!["", " noreply", " 7", " 7 noreply"]);
