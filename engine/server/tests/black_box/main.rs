@@ -8,5 +8,6 @@ mod clients;
 mod limits;
 mod memcached;
 mod process;
+mod sessions;
 mod settings;
 mod start_stop;
