@@ -154,7 +154,8 @@ fn silenced_replies_are_not_sent() {
     let mut client = server.connect();
     exchange(
         &mut client,
-        b"CLIENT REPLY OFF\r\nSET k v\r\nKEYS *\r\nNOTHING\r\nCLIENT REPLY ON\r\nCLIENT REPLY SKIP\r\nGET k\r\nGET k\r\n",
+        b"CLIENT REPLY OFF\r\nSET k v\r\nKEYS *\r\nNOTHING\r\nCLIENT REPLY ON\r\n\
+          CLIENT REPLY SKIP\r\nGET k\r\nGET k\r\n",
         b"+OK\r\n$1\r\nv\r\n",
     );
 }
