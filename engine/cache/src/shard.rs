@@ -123,29 +123,13 @@ impl Shard {
         }
     }
 
-    /// Notes that two keyspaces have changed places. The slots count as changed if either holds a live item.
-    pub fn swapped(&mut self, keyspaces: [Keyspace; 2], now_ms: u64) {
-        if keyspaces.iter().any(|keyspace| self.has_live_item(*keyspace, now_ms)) {
+    /// Notes that two keyspaces have changed places. The slots count as changed if either holds anything.
+    pub fn swapped(&mut self, keyspaces: [Keyspace; 2]) {
+        if keyspaces.iter().any(|keyspace| self.store.len(*keyspace) > 0) {
             for sequence in &mut self.sequences {
                 *sequence += 1;
             }
         }
-    }
-
-    /// Whether a keyspace holds an item that has not expired. Also true if that takes long to tell.
-    fn has_live_item(&self, keyspace: Keyspace, now_ms: u64) -> bool {
-        const ITEMS_MAX: usize = 1000;
-        let (mut cursor, mut visited, mut is_live) = (0, 0, false);
-        while self.store.len(keyspace) > 0 && !is_live && visited < ITEMS_MAX {
-            cursor = self.store.scan(keyspace, cursor, ITEMS_MAX, |_, item| {
-                visited += 1;
-                is_live |= item.is_alive(now_ms);
-            });
-            if cursor == 0 {
-                return is_live;
-            }
-        }
-        is_live || visited >= ITEMS_MAX
     }
 
     /// Notes that an item of `slot` has expired or was evicted.

@@ -8,7 +8,7 @@
 use std::io;
 
 use item::{Key, Keyspace, Place};
-use l1::{Budget, Cause, Departure, Item, LagHistogram, Memory, MemoryOptions, NoRoom, Put, Stored, Value};
+use l1::{Budget, Cause, Departure, Footprint, Item, LagHistogram, Memory, MemoryOptions, NoRoom, Put, Stored, Value};
 
 use crate::clients::DATABASE_COUNT;
 use crate::random::Random;
@@ -103,6 +103,16 @@ impl Shards {
     #[inline]
     pub fn peek(&self, key: &Key<'_>, now_ms: u64) -> Option<Item<'_>> {
         self.shard(key.place.slot).store().peek(key, now_ms)
+    }
+
+    /// What an item takes; `None` if there is none. Counts no use.
+    pub fn footprint(&self, key: &Key<'_>, now_ms: u64) -> Option<Footprint> {
+        self.shard(key.place.slot).store().footprint(key, now_ms)
+    }
+
+    /// Seconds for which an item was certainly not used.
+    pub fn idle_s(&self, key: &Key<'_>, now_ms: u64) -> Option<u64> {
+        self.shard(key.place.slot).store().idle_s(key, now_ms)
     }
 
     /// Applies a change; true if an item changed.
@@ -223,12 +233,12 @@ impl Shards {
         found
     }
 
-    /// Exchanges two databases. Watchers of either see a change if it held anything that has not expired.
-    pub fn swap(&mut self, [a, b]: [usize; 2], now_ms: u64) {
+    /// Exchanges two databases. Clients stay where they are.
+    pub fn swap(&mut self, [a, b]: [usize; 2]) {
         let [first, second] = [self.databases[a], self.databases[b]];
         self.databases.swap(a, b);
         for shard in &mut self.shards {
-            shard.swapped([first, second], now_ms);
+            shard.swapped([first, second]);
         }
     }
 
@@ -242,6 +252,11 @@ impl Shards {
             }
         }
         None
+    }
+
+    /// Bytes of the index of a keyspace.
+    pub fn index_bytes(&self, keyspace: Keyspace) -> u64 {
+        self.shards.iter().map(|shard| shard.store().index_bytes(keyspace)).sum()
     }
 
     /// Empties a database.

@@ -13,8 +13,8 @@ use crate::answer::Answer;
 use crate::cache::{Cache, Outcome};
 use crate::call::Call;
 use crate::commands::{
-    client, client_kill, command, conditions, config, connection, exchange, expiry, flush, info, keys, monitor, moves,
-    numbers, pause, ranges, scan, set, shutdown, strings, transaction,
+    client, client_kill, command, conditions, config, connection, exchange, expiry, flush, info, keys, memory, monitor,
+    moves, numbers, object, pause, ranges, scan, set, shutdown, strings, transaction,
 };
 use crate::route::padded;
 use crate::spec::{Spec, flag};
@@ -104,6 +104,19 @@ table! {
     Quit => connection::quit, QUIT;
     Reset => connection::reset, RESET;
     Info => info::info, INFO;
+    Object => object::container, OBJECT;
+    ObjectEncoding => object::encoding, OBJECT_ENCODING;
+    ObjectFreq => object::freq, OBJECT_FREQ;
+    ObjectIdletime => object::idletime, OBJECT_IDLETIME;
+    ObjectRefcount => object::refcount, OBJECT_REFCOUNT;
+    ObjectHelp => object::help, OBJECT_HELP;
+    Memory => memory::container, MEMORY;
+    MemoryUsage => memory::usage, MEMORY_USAGE;
+    MemoryStats => memory::stats, MEMORY_STATS;
+    MemoryDoctor => memory::doctor, MEMORY_DOCTOR;
+    MemoryMallocStats => memory::malloc_stats, MEMORY_MALLOC_STATS;
+    MemoryPurge => memory::purge, MEMORY_PURGE;
+    MemoryHelp => memory::help, MEMORY_HELP;
     Command => command::command, COMMAND;
     CommandCount => command::count, COMMAND_COUNT;
     CommandDocs => command::docs, COMMAND_DOCS;

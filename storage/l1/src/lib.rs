@@ -41,4 +41,4 @@ pub use eviction::Policy;
 pub use memory::{LIMIT_BYTES_MIN, Memory, MemoryOptions, NoRoom, Statistics, Usage};
 pub use raw::Prefault;
 pub use reclaim::{make_room, sweep};
-pub use store::{Budget, Cause, Departure, Item, LagHistogram, Put, Store, StoreOptions, Stored, Value};
+pub use store::{Budget, Cause, Departure, Footprint, Item, LagHistogram, Put, Store, StoreOptions, Stored, Value};

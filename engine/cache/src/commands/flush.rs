@@ -75,7 +75,7 @@ pub(crate) fn swapdb(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -
     if databases.iter().any(|&database| database >= DATABASE_COUNT) {
         return Err(Refusal::text("ERR DB index is out of range"));
     }
-    cache.shards.swap(databases, cache.now.unix_ms);
+    cache.shards.swap(databases);
     reply.ok();
     Ok(())
 }

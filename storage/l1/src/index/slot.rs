@@ -130,6 +130,11 @@ impl SlotIndex {
         self.tables().iter().flat_map(|table| table.entries(lines))
     }
 
+    /// Bytes of the tables' buckets.
+    pub(crate) fn line_bytes(&self) -> usize {
+        self.tables().iter().map(Table::line_bytes).sum()
+    }
+
     fn tables(&self) -> &[Table] {
         match self {
             SlotIndex::One(table) => std::slice::from_ref(table),

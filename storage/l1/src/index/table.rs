@@ -106,6 +106,11 @@ impl Table {
         self.len as usize
     }
 
+    /// Bytes of its buckets.
+    pub(crate) fn line_bytes(&self) -> usize {
+        usize::from(self.buckets) * size_of::<Bucket>()
+    }
+
     /// How many directory bits choose this table.
     #[inline]
     pub(crate) fn depth(&self) -> u8 {

@@ -20,7 +20,7 @@ mod chain;
 mod segment;
 
 pub(crate) use chain::{Chain, ChainId, Lifetime, Queue};
-pub(crate) use segment::{Location, Segment, SegmentNumber, State};
+pub(crate) use segment::{Location, Segment, SegmentNumber, State, Written};
 
 use item::{Header, Record, Span};
 
@@ -37,6 +37,8 @@ pub(crate) enum Stream {
     Survivors {
         /// Age of the segment that is being reclaimed.
         age: u64,
+        /// When its records were written.
+        written: Written,
     },
 }
 
@@ -147,6 +149,10 @@ impl Log {
         let location = Location { segment: number, unit: segment.write_offset / 8 };
         segment.write_offset += span.bytes() as u32;
         segment.live_bytes += span.bytes() as u32;
+        match stream {
+            Stream::Head => segment.note_write(memory.now_s()),
+            Stream::Survivors { written, .. } => segment.note_survivor(written),
+        }
         memory.add_live(chain, span.bytes());
         Some(location)
     }
@@ -229,11 +235,11 @@ impl Log {
             self.seal(memory, full);
         }
         let serial = memory.next_serial();
-        let age = match stream {
-            Stream::Head => serial,
-            Stream::Survivors { age } => age,
+        let (age, written) = match stream {
+            Stream::Head => (serial, Written { first_s: memory.now_s(), last_s: memory.now_s() }),
+            Stream::Survivors { age, written } => (age, written),
         };
-        let segment = Segment { serial, age, chain, write_offset: 0, live_bytes: 0, state: State::Open };
+        let segment = Segment { serial, age, chain, write_offset: 0, live_bytes: 0, state: State::Open, written };
         let number = match self.vacant.pop() {
             Some(number) => {
                 self.memories[number.index()] = Some(segment_memory);

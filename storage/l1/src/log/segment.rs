@@ -49,6 +49,22 @@ pub(crate) enum State {
     Sealed,
 }
 
+/// When the first and the last record of a segment were written, by the clock of upkeep.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Written {
+    /// Unix seconds.
+    pub(crate) first_s: u32,
+    /// Unix seconds.
+    pub(crate) last_s: u32,
+}
+
+impl Written {
+    /// The span of time that covers both.
+    fn and(self, other: Written) -> Written {
+        Written { first_s: self.first_s.min(other.first_s), last_s: self.last_s.max(other.last_s) }
+    }
+}
+
 /// What is known of a segment besides its bytes.
 #[derive(Clone, Debug)]
 pub(crate) struct Segment {
@@ -62,9 +78,28 @@ pub(crate) struct Segment {
     /// Bytes of records that are not dead.
     pub(crate) live_bytes: u32,
     pub(crate) state: State,
+    pub(crate) written: Written,
 }
 
 impl Segment {
+    /// Notes a record that is written now.
+    #[inline]
+    pub(crate) fn note_write(&mut self, now_s: u32) {
+        self.written.last_s = now_s;
+    }
+
+    /// Notes a record from another segment.
+    pub(crate) fn note_survivor(&mut self, written: Written) {
+        self.written = self.written.and(written);
+    }
+
+    /// About when the record at `unit` was written, in Unix seconds: as if all had been written at one pace.
+    pub(crate) fn written_s(&self, unit: u32) -> u64 {
+        let Written { first_s, last_s } = self.written;
+        let passed_s = u64::from(last_s.saturating_sub(first_s));
+        u64::from(first_s) + passed_s * u64::from(unit) * 8 / u64::from(self.write_offset.max(1))
+    }
+
     #[inline]
     pub(crate) fn has_room(&self, span: Span, segment_bytes: usize) -> bool {
         self.write_offset as usize + span.bytes() <= segment_bytes

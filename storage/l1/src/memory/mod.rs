@@ -137,6 +137,8 @@ pub struct Memory {
     serial: u64,
     /// Time of the last upkeep, unix milliseconds.
     now_ms: u64,
+    /// The same in seconds.
+    now_s: u32,
     ghost: Option<Ghost>,
     /// Whether nothing was evicted since the memory was last empty.
     is_filling: bool,
@@ -166,6 +168,7 @@ impl Memory {
             promotion_threshold: options.promotion_threshold.clamp(1, 3),
             serial: 0,
             now_ms: 0,
+            now_s: 0,
             ghost: None,
             is_filling: true,
             cursors: Cursors::default(),
@@ -427,8 +430,14 @@ impl Memory {
         self.now_ms
     }
 
+    #[inline]
+    pub(crate) fn now_s(&self) -> u32 {
+        self.now_s
+    }
+
     pub(crate) fn set_now(&mut self, now_ms: u64) {
         self.now_ms = now_ms;
+        self.now_s = u32::try_from(now_ms / 1000).unwrap_or(u32::MAX);
     }
 
     /// Whether `bytes` more may be stored: below the threshold, or with something that may be evicted for them.

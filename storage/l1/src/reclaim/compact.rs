@@ -70,12 +70,13 @@ fn advance<S: AsMut<Store>>(memory: &mut Memory, stores: &mut [S], walk: &mut Wa
     if !walk.is_current(store) {
         return None;
     }
-    let age = store.log.segment(walk.segment).age;
+    let segment = store.log.segment(walk.segment);
+    let (age, written) = (segment.age, segment.written);
     let next = match store.walk(memory, walk.segment, walk.unit) {
         Find::End => unreachable!("a sealed segment goes back with its last live record"),
         Find::Skip(next) => next,
         Find::Live(located, next) => {
-            let stream = Stream::Survivors { age };
+            let stream = Stream::Survivors { age, written };
             if !store.relocate(memory, &located, located.chain, stream, located.frequency) {
                 return None;
             }

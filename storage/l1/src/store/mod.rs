@@ -16,6 +16,7 @@
 
 mod cas;
 mod clear;
+mod detail;
 mod expiry;
 pub(crate) mod heap;
 #[cfg(test)]
@@ -37,6 +38,7 @@ use crate::wheel::Wheel;
 use clear::Retired;
 use heap::Heap;
 
+pub use detail::Footprint;
 pub use lag::LagHistogram;
 pub(crate) use moves::{Find, Located};
 

@@ -2,6 +2,7 @@
 
 mod audit;
 mod clearing;
+mod detail;
 mod expiring;
 mod model;
 mod numbering;
