@@ -184,6 +184,7 @@ pub(crate) mod category {
     pub const BITMAP: u32 = 1 << 9;
     pub const BLOCKING: u32 = 1 << 10;
     pub const TRANSACTION: u32 = 1 << 11;
+    pub const SCRIPTING: u32 = 1 << 13;
     pub const PUBSUB: u32 = 1 << 12;
 
     /// Names in the order in which COMMAND INFO prints them.
@@ -201,6 +202,7 @@ pub(crate) mod category {
         (DANGEROUS, "@dangerous"),
         (CONNECTION, "@connection"),
         (TRANSACTION, "@transaction"),
+        (SCRIPTING, "@scripting"),
     ];
 }
 

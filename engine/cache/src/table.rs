@@ -13,8 +13,8 @@ use crate::answer::Answer;
 use crate::cache::{Cache, Outcome};
 use crate::call::Call;
 use crate::commands::{
-    client, client_kill, command, conditions, config, connection, exchange, expiry, flush, info, keys, memory, monitor,
-    moves, numbers, object, pause, ranges, scan, set, shutdown, strings, transaction,
+    acl, client, client_kill, command, conditions, config, connection, exchange, expiry, flush, getkeys, info, keys,
+    memory, monitor, moves, numbers, object, pause, ranges, scan, scripts, server, set, shutdown, strings, transaction,
 };
 use crate::route::padded;
 use crate::spec::{Spec, flag};
@@ -117,9 +117,41 @@ table! {
     MemoryMallocStats => memory::malloc_stats, MEMORY_MALLOC_STATS;
     MemoryPurge => memory::purge, MEMORY_PURGE;
     MemoryHelp => memory::help, MEMORY_HELP;
+    Time => server::time, TIME;
+    Lastsave => server::lastsave, LASTSAVE;
+    Role => server::role, ROLE;
+    Lolwut => server::lolwut, LOLWUT;
+    Waitaof => server::waitaof, WAITAOF;
+    Replicaof => server::replicaof, REPLICAOF;
+    Slaveof => server::replicaof, SLAVEOF;
+    Save => server::save, SAVE;
+    Bgsave => server::bgsave, BGSAVE;
+    Bgrewriteaof => server::bgrewriteaof, BGREWRITEAOF;
+    Cluster => server::cluster, CLUSTER;
+    Readonly => server::cluster, READONLY;
+    Readwrite => server::cluster, READWRITE;
+    Function => scripts::container, FUNCTION;
+    FunctionFlush => scripts::flush, FUNCTION_FLUSH;
+    FunctionList => scripts::list, FUNCTION_LIST;
+    FunctionStats => scripts::function_stats, FUNCTION_STATS;
+    FunctionHelp => scripts::help, FUNCTION_HELP;
+    Script => scripts::container, SCRIPT;
+    ScriptFlush => scripts::flush, SCRIPT_FLUSH;
+    ScriptExists => scripts::script_exists, SCRIPT_EXISTS;
+    ScriptHelp => scripts::help, SCRIPT_HELP;
+    Module => scripts::container, MODULE;
+    ModuleList => scripts::list, MODULE_LIST;
+    ModuleHelp => scripts::help, MODULE_HELP;
+    Acl => acl::container, ACL;
+    AclWhoami => acl::whoami, ACL_WHOAMI;
+    AclUsers => acl::users, ACL_USERS;
+    AclCat => acl::cat, ACL_CAT;
+    AclHelp => acl::help, ACL_HELP;
     Command => command::command, COMMAND;
     CommandCount => command::count, COMMAND_COUNT;
     CommandDocs => command::docs, COMMAND_DOCS;
+    CommandGetkeys => getkeys::getkeys, COMMAND_GETKEYS;
+    CommandGetkeysandflags => getkeys::getkeysandflags, COMMAND_GETKEYSANDFLAGS;
     CommandInfo => command::command_info, COMMAND_INFO;
     CommandList => command::list, COMMAND_LIST;
     CommandHelp => command::help, COMMAND_HELP;

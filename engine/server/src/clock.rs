@@ -15,11 +15,13 @@ pub trait Clock {
 /// The host's clocks.
 ///
 /// Wall time is the monotonic clock plus an offset that is renewed every `RESYNC_US`: one clock read per tick instead
-/// of two, and a step of the wall clock is seen within that time.
+/// of two, and a step of the wall clock is seen within that time. The offset is whole milliseconds, the nearest: then a
+/// millisecond of both clocks begins at once, and the microseconds of one are those of the other.
 #[derive(Debug)]
 pub struct HostClock {
     start: Instant,
-    unix_ms_at_sync: u64,
+    /// Wall time at mono 0.
+    unix_ms_at_start: u64,
     synced_at_us: u64,
 }
 
@@ -29,7 +31,7 @@ impl HostClock {
     /// Starts at mono 0.
     #[allow(clippy::disallowed_methods, reason = "this is the one place that reads the host's clocks")]
     pub fn new() -> HostClock {
-        HostClock { start: Instant::now(), unix_ms_at_sync: unix_ms(), synced_at_us: 0 }
+        HostClock { start: Instant::now(), unix_ms_at_start: rounded_ms(unix_us()), synced_at_us: 0 }
     }
 }
 
@@ -44,15 +46,19 @@ impl Clock for HostClock {
     fn now(&mut self) -> Now {
         let mono_us = u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX);
         if mono_us - self.synced_at_us >= RESYNC_US {
-            self.unix_ms_at_sync = unix_ms();
+            self.unix_ms_at_start = rounded_ms(unix_us().saturating_sub(mono_us));
             self.synced_at_us = mono_us;
         }
-        Now { unix_ms: self.unix_ms_at_sync + (mono_us - self.synced_at_us) / 1000, mono_us }
+        Now { unix_ms: self.unix_ms_at_start + mono_us / 1000, mono_us }
     }
 }
 
+fn rounded_ms(us: u64) -> u64 {
+    us.saturating_add(500) / 1000
+}
+
 #[allow(clippy::disallowed_methods, reason = "this is the one place that reads the host's clocks")]
-fn unix_ms() -> u64 {
+fn unix_us() -> u64 {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
+    u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX)
 }

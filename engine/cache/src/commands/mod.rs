@@ -1,5 +1,6 @@
 //! Commands, one file per family: each command's function, spec and tests. The table registers them.
 
+pub(crate) mod acl;
 pub(crate) mod client;
 pub(crate) mod client_kill;
 pub(crate) mod command;
@@ -9,6 +10,7 @@ pub(crate) mod connection;
 pub(crate) mod exchange;
 pub(crate) mod expiry;
 pub(crate) mod flush;
+pub(crate) mod getkeys;
 pub(crate) mod info;
 pub(crate) mod keys;
 pub(crate) mod memory;
@@ -19,6 +21,8 @@ pub(crate) mod object;
 pub(crate) mod pause;
 pub(crate) mod ranges;
 pub(crate) mod scan;
+pub(crate) mod scripts;
+pub(crate) mod server;
 pub(crate) mod set;
 pub(crate) mod shutdown;
 pub(crate) mod strings;
