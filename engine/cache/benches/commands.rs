@@ -39,7 +39,8 @@ impl Config for Limits {
 fn main() {
     let millions = std::env::args().nth(1).and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.1);
     let key_count = (millions * 1e6) as u64;
-    let options = CacheOptions { seed: 1, shard_count: 8, host_memory_bytes: 4 << 30, config: Box::new(Limits) };
+    let options =
+        CacheOptions { seed: 1, shard_count: 8, host_memory_bytes: 4 << 30, config: Box::new(Limits), stopwatch: || 0 };
     let mut cache = Cache::new(options).expect("memory");
     cache.begin_tick(Now { unix_ms: 1_700_000_000_000, mono_us: 0 });
     let client = cache.connect(ClientOrigin::default(), Now::default());

@@ -23,16 +23,20 @@ use crate::config::{Config, InForce};
 use crate::effect::{Effect, Effects};
 use crate::facts::Facts;
 use crate::job::{Job, JobState};
+use crate::latency::{Event, LatencyMonitor};
 use crate::memcache;
 use crate::monitor::Monitors;
 use crate::owned::OwnedRequest;
 use crate::pause::Pause;
+use crate::rates::Rates;
 use crate::shard::Change;
 use crate::shards::Shards;
+use crate::slowlog::SlowLog;
 use crate::spec::flag;
 use crate::statistics::Statistics;
-use crate::table::{self, Command};
+use crate::table::Command;
 use crate::time::Now;
+use crate::timing::{Stopwatch, Timing};
 
 /// What a cache is made of.
 pub struct CacheOptions {
@@ -44,6 +48,8 @@ pub struct CacheOptions {
     pub host_memory_bytes: u64,
     /// All settings of the process; `maxmemory` and `maxmemory-policy` among them.
     pub config: Box<dyn Config>,
+    /// Times commands.
+    pub stopwatch: Stopwatch,
 }
 
 /// Shards of a process with `cores` cores, unless its data says otherwise.
@@ -59,6 +65,8 @@ pub struct Prepared {
     verdict: Verdict,
     has_key: bool,
     is_barrier: bool,
+    /// It has a time of its own.
+    is_timed: bool,
     keyspace: Keyspace,
     place: Place,
 }
@@ -74,7 +82,7 @@ impl Prepared {
     ) -> Prepared {
         let has_key = place.is_some();
         let place = place.unwrap_or(Place { slot: 0, hash: 0 });
-        Prepared { verdict: Verdict::Memcache(verb), has_key, is_barrier, keyspace, place }
+        Prepared { verdict: Verdict::Memcache(verb), has_key, is_barrier, is_timed: false, keyspace, place }
     }
 
     /// True if its reply may take several ticks, or if later requests depend on it in other ways: the client's later
@@ -125,9 +133,17 @@ pub struct Cache {
     pub(crate) shards: Shards,
     pub(crate) clients: Clients,
     pub(crate) statistics: Statistics,
+    pub(crate) timing: Timing,
+    pub(crate) slowlog: SlowLog,
+    pub(crate) latency: LatencyMonitor,
+    pub(crate) rates: Rates,
     pub(crate) now: Now,
     pub(crate) in_force: InForce,
     pub(crate) facts: Facts,
+    /// The facts at the last CONFIG RESETSTAT: counters are printed from there on.
+    pub(crate) facts_at_reset: Facts,
+    /// The most memory that was in use at any sample, in bytes.
+    pub(crate) used_bytes_max: u64,
     pub(crate) config: Box<dyn Config>,
     pub(crate) config_changed: bool,
     pub(crate) memcache: memcache::State,
@@ -161,6 +177,12 @@ impl Cache {
             shards: Shards::new(options.shard_count, options.seed, memory)?,
             clients: Clients::default(),
             statistics: Statistics::default(),
+            timing: Timing::new(options.stopwatch, &in_force),
+            slowlog: SlowLog::default(),
+            latency: LatencyMonitor::default(),
+            rates: Rates::default(),
+            facts_at_reset: Facts::default(),
+            used_bytes_max: 0,
             now: Now::default(),
             in_force,
             facts: Facts::default(),
@@ -244,6 +266,7 @@ impl Cache {
             verdict: Verdict::Refuse(Fault::UnknownCommand),
             has_key: false,
             is_barrier: self.is_paused(),
+            is_timed: false,
             keyspace: Keyspace(0),
             place: Place { slot: 0, hash: 0 },
         };
@@ -264,6 +287,7 @@ impl Cache {
         }
         prepared.verdict = Verdict::Run(command);
         prepared.is_barrier |= shape.is_barrier;
+        prepared.is_timed = shape.is_timed(request.len());
         if shape.first_key > 0
             && let Some(key) = request.get(usize::from(shape.first_key))
         {
@@ -323,6 +347,7 @@ impl Cache {
         request: Request<'_>,
         reply: &mut Reply<'_>,
     ) -> Outcome {
+        self.timing.note_memcache();
         let place = prepared.has_key.then_some(prepared.place);
         memcache::execute(self, client, verb, place, request, reply)
     }
@@ -339,8 +364,8 @@ impl Cache {
         let session = self.clients.get_mut(client);
         session.begin(command, self.now.mono_us);
         let keyspace = self.shards.keyspace(session.database());
-        self.statistics.calls[command.index()] += 1;
-        table::dispatch(self, Call { client, command, keyspace, place: prepared.place, request }, reply)
+        let call = Call { client, command, keyspace, place: prepared.place, request };
+        self.dispatch(call, prepared.is_timed, reply)
     }
 
     /// Runs a request of a client that is not served as others are, or while none is.
@@ -493,7 +518,7 @@ impl Cache {
     fn finish(&mut self, client: ClientIndex, outcome: Outcome, reply: &mut Reply<'_>) -> Outcome {
         let Outcome::Job(mut job) = outcome else { return outcome };
         loop {
-            match job.run(self, client, reply) {
+            match self.run_slice(client, &mut job, reply) {
                 JobState::Done | JobState::Parked => return Outcome::Done,
                 JobState::Close => return Outcome::Close,
                 JobState::More => {}
@@ -501,17 +526,31 @@ impl Cache {
         }
     }
 
-    /// Continues a job for a bounded time. `Done`: its reply is written. Otherwise nothing is written yet.
-    pub fn run_job(&mut self, client: ClientIndex, job: &mut Job, reply: &mut Reply<'_>) -> JobState {
-        job.run(self, client, reply)
-    }
-
     /// Upkeep: expiry, reclaim, lazy frees, a bounded amount. True if there is more to do right now.
     pub fn maintain(&mut self) -> bool {
         if self.pause.is_some() {
             return false;
         }
-        self.shards.maintain(self.now.unix_ms, &mut self.statistics)
+        match self.in_force.latency_threshold_ms {
+            0 => {
+                let more = self.shards.expire(self.now.unix_ms, &mut self.statistics);
+                self.shards.make_room_ahead(&mut self.statistics) || more
+            }
+            _ => self.maintain_watched(),
+        }
+    }
+
+    /// The same under the eyes of the latency monitor.
+    #[cold]
+    fn maintain_watched(&mut self) -> bool {
+        let began_ns = self.timing.read();
+        let more = self.shards.expire(self.now.unix_ms, &mut self.statistics);
+        let expired_ns = self.timing.read();
+        let more = self.shards.make_room_ahead(&mut self.statistics) || more;
+        let ended_ns = self.timing.read();
+        self.note_latency(Event::ExpireCycle, expired_ns.saturating_sub(began_ns));
+        self.note_latency(Event::EvictionCycle, ended_ns.saturating_sub(expired_ns));
+        more
     }
 
     /// When `maintain` wants to be called next, in Unix milliseconds; `None`: whenever something has changed.
@@ -524,13 +563,22 @@ impl Cache {
 
     /// Charges memory that is used beside the items, as an absolute figure in bytes: connection buffers above all.
     pub fn charge(&mut self, other_bytes: u64) {
-        self.shards.memory_mut().charge(other_bytes + self.transaction_bytes as u64);
+        let own_bytes = self.transaction_bytes + self.slowlog.held_bytes();
+        self.shards.memory_mut().charge(other_bytes + own_bytes as u64);
     }
 
     /// Tells the resident set size, in bytes; to be called every 100 ms.
     pub fn feedback(&mut self, rss_bytes: u64) {
         self.facts.rss_bytes = rss_bytes;
         self.shards.memory_mut().feedback(rss_bytes);
+    }
+
+    /// Samples how fast counters grow; to be called every 100 ms, when the facts are new.
+    pub fn sample(&mut self) {
+        let facts = &self.facts;
+        let (input_bytes, output_bytes) = (facts.net_input_bytes, facts.net_output_bytes);
+        self.rates.sample(self.now.mono_us, self.statistics.commands_processed(), input_bytes, output_bytes);
+        self.used_bytes_max = self.used_bytes_max.max(self.shards.memory().accounted_bytes());
     }
 
     /// How the memory is used.
@@ -577,6 +625,8 @@ impl Cache {
     /// Reads the settings that the cache itself obeys.
     pub(crate) fn obey_settings(&mut self) {
         self.in_force = InForce::read(&*self.config);
+        self.timing.obey(&self.in_force);
+        self.slowlog.trim(self.in_force.slowlog_count_max);
         let memory = self.shards.memory_mut();
         memory.set_limit(self.in_force.memory_limit(self.host_memory_bytes));
         memory.set_policy(self.in_force.policy);

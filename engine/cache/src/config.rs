@@ -38,6 +38,16 @@ pub(crate) struct InForce {
     pub memory_bytes_max: u64,
     /// `maxmemory-policy`.
     pub policy: Policy,
+    /// `slowlog-log-slower-than`; below 0 for never.
+    pub slowlog_slower_than_us: i64,
+    /// `slowlog-max-len`.
+    pub slowlog_count_max: usize,
+    /// `latency-tracking`.
+    pub latency_tracking: bool,
+    /// `latency-tracking-info-percentiles`.
+    pub latency_percentiles: Vec<f64>,
+    /// `latency-monitor-threshold`; 0 for never.
+    pub latency_threshold_ms: u64,
 }
 
 /// Redis's default for `proto-max-bulk-len`.
@@ -45,6 +55,10 @@ const STRING_BYTES_MAX_DEFAULT: usize = 512 << 20;
 
 /// memcached's default for `-I`.
 const ITEM_BYTES_MAX_DEFAULT: usize = 1 << 20;
+/// Redis's defaults of what is watched.
+const SLOWLOG_SLOWER_THAN_US_DEFAULT: i64 = 10_000;
+const SLOWLOG_COUNT_MAX_DEFAULT: usize = 128;
+const PERCENTILES_DEFAULT: &str = "50 99 99.9";
 
 impl InForce {
     /// Reads them. A setting that `config` lacks has its default; the server has checked those that it has.
@@ -59,9 +73,22 @@ impl InForce {
                 .and_then(|bytes| usize::try_from(bytes).ok())
                 .unwrap_or(ITEM_BYTES_MAX_DEFAULT),
             memory_bytes_max: number("maxmemory").unwrap_or(0),
+            slowlog_slower_than_us: config
+                .get("slowlog-log-slower-than")
+                .and_then(|text| text.parse().ok())
+                .unwrap_or(SLOWLOG_SLOWER_THAN_US_DEFAULT),
+            slowlog_count_max: number("slowlog-max-len")
+                .and_then(|count| usize::try_from(count).ok())
+                .unwrap_or(SLOWLOG_COUNT_MAX_DEFAULT),
+            latency_tracking: config.get("latency-tracking").is_none_or(|text| text != "no"),
+            latency_percentiles: percentiles(
+                config.get("latency-tracking-info-percentiles").as_deref().unwrap_or(PERCENTILES_DEFAULT),
+            ),
+            latency_threshold_ms: number("latency-monitor-threshold").unwrap_or(0),
             policy: config.get("maxmemory-policy").and_then(|name| Policy::parse(&name)).unwrap_or_default(),
         }
     }
+
     /// The limit in bytes that `maxmemory` means on this host.
     pub fn memory_limit(&self, host_memory_bytes: u64) -> u64 {
         match self.memory_bytes_max {
@@ -69,4 +96,8 @@ impl InForce {
             bytes => bytes,
         }
     }
+}
+
+fn percentiles(text: &str) -> Vec<f64> {
+    text.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect()
 }

@@ -9,6 +9,8 @@ pub const PINION_VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Set by the server, at start or whenever it likes; printed by INFO. All zero or empty is valid.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
+    /// What the core's loop did.
+    pub tick: TickFacts,
     /// Process id.
     pub process_id: u32,
     /// Port of the first TCP listener, or 0.
@@ -45,4 +47,42 @@ pub struct Facts {
     pub output_limit_disconnections: u64,
     /// Requests that broke the protocol.
     pub protocol_errors: u64,
+}
+
+/// Batches by size: entry `i` counts those of 2^i requests and more, below 2^(i+1).
+pub const BATCH_SIZES: usize = 6;
+
+/// What the core's loop did since the start. A tick is one turn of it, the wait for work not included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TickFacts {
+    /// Turns.
+    pub ticks: u64,
+    /// All of them together, in nanoseconds.
+    pub length_sum_ns: u64,
+    /// Half of them were not longer, in nanoseconds.
+    pub length_p50_ns: u64,
+    /// 99 percent of them were not longer, in nanoseconds.
+    pub length_p99_ns: u64,
+    /// The longest, in nanoseconds.
+    pub length_max_ns: u64,
+    /// Ticks by length: entry `i` counts those above 2^(i-1) ns, up to 2^i ns.
+    pub lengths: crate::DurationBuckets,
+    /// Batches of requests by size.
+    pub batches: [u64; BATCH_SIZES],
+    /// Requests in batches.
+    pub batched_requests: u64,
+    /// System calls into the ring.
+    pub enters: u64,
+    /// Times that the core looked for work before it slept.
+    pub spins: u64,
+    /// Those that found some.
+    pub spins_with_work: u64,
+    /// Times that it slept.
+    pub sleeps: u64,
+    /// Times that the provided buffers ran out (ENOBUFS).
+    pub buffer_shortages: u64,
+    /// Provided buffers.
+    pub buffers: u64,
+    /// Most of them that were filled at once within the last tenth of a second.
+    pub buffers_used_max: u64,
 }

@@ -16,6 +16,8 @@ use crate::cache::{Cache, Outcome, Prepared};
 use crate::clients::{ClientIndex, Unblocking};
 use crate::glob::{self, Case};
 use crate::owned::OwnedRequest;
+use crate::slowlog::Asked;
+use crate::table::Command;
 
 /// Keys that one slice visits: some tens of microseconds.
 pub(crate) const SLICE_KEYS: usize = 1000;
@@ -35,7 +37,13 @@ pub enum JobState {
 
 /// A command under way. The default one lists keys, has no pattern and finds nothing.
 #[derive(Debug, Default)]
-pub struct Job(Kind);
+pub struct Job {
+    kind: Kind,
+    /// What its slices took so far.
+    pub(crate) spent_ns: u64,
+    /// Whose command it is, for the statistics; `None` before it has begun.
+    pub(crate) asked: Option<(Command, Asked)>,
+}
 
 #[derive(Debug)]
 enum Kind {
@@ -66,25 +74,31 @@ struct Listing {
     found_count: usize,
 }
 
+impl From<Kind> for Job {
+    fn from(kind: Kind) -> Job {
+        Job { kind, ..Job::default() }
+    }
+}
+
 impl Job {
     /// Lists the keys of `keyspace` that match `pattern`.
     pub(crate) fn keys(keyspace: Keyspace, pattern: &[u8]) -> Job {
-        Job(Kind::Keys(Listing { keyspace, pattern: pattern.to_vec(), ..Listing::default() }))
+        Kind::Keys(Listing { keyspace, pattern: pattern.to_vec(), ..Listing::default() }).into()
     }
 
     /// Runs `request` once no pause holds it back.
     pub(crate) fn postponed(prepared: Prepared, request: Request<'_>) -> Job {
-        Job(Kind::Postponed(prepared, OwnedRequest::new(request)))
+        Kind::Postponed(prepared, OwnedRequest::new(request)).into()
     }
 
     /// Waits for replicas that do not exist, until `until_us`.
     pub(crate) fn wait(until_us: Option<u64>) -> Job {
-        Job(Kind::Wait { until_us })
+        Kind::Wait { until_us }.into()
     }
 
     /// Bytes that it holds, for accounting and for output limits.
     pub fn held_bytes(&self) -> usize {
-        match &self.0 {
+        match &self.kind {
             Kind::Keys(listing) => listing.found.capacity() + listing.pattern.capacity(),
             Kind::Postponed(_, request) => request.held_bytes(),
             Kind::Wait { .. } => 0,
@@ -93,7 +107,7 @@ impl Job {
 
     /// Goes on for a bounded time.
     pub(crate) fn run(&mut self, cache: &mut Cache, client: ClientIndex, reply: &mut Reply<'_>) -> JobState {
-        match &mut self.0 {
+        match &mut self.kind {
             Kind::Keys(listing) => listing.run(cache, reply),
             Kind::Postponed(prepared, request) => {
                 let outcome = request.with(|request| cache.try_again(client, prepared, request, reply));

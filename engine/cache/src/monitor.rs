@@ -13,6 +13,7 @@ use protocol::Request;
 
 use crate::cache::{Cache, cache_mode};
 use crate::clients::ClientIndex;
+use crate::slowlog::is_secret;
 use crate::spec::flag;
 use crate::table::Command;
 
@@ -100,10 +101,9 @@ impl Cache {
             Some(_) => head(line, &format!("{} unix:{}", session.database(), session.origin().local_address)),
             None => head(line, &format!("{} {address}", session.database())),
         }
-        let secret_from = secret_from(command, request);
         for (index, arg) in request.args().iter().enumerate() {
             line.push(' ');
-            if index >= secret_from {
+            if is_secret(command, request, index) {
                 line.push_str("\"(redacted)\"");
             } else {
                 quote(line, arg.bytes());
@@ -113,18 +113,6 @@ impl Cache {
         for monitor in &self.monitors.clients {
             self.effects.send(*monitor, self.monitors.line.as_bytes());
         }
-    }
-}
-
-/// The first argument that may be a password; beyond all of them if none may.
-pub(crate) fn secret_from(command: Command, request: Request<'_>) -> usize {
-    match command {
-        Command::Auth => 1,
-        Command::Hello => {
-            let auth = request.args().iter().position(|arg| arg.bytes().eq_ignore_ascii_case(b"auth"));
-            auth.map_or(usize::MAX, |auth| auth + 1)
-        }
-        _ => usize::MAX,
     }
 }
 

@@ -267,8 +267,8 @@ impl Shards {
         }
     }
 
-    /// Upkeep of all shards; true if there is more to do now.
-    pub fn maintain(&mut self, now_ms: u64, statistics: &mut Statistics) -> bool {
+    /// Removes what has expired from all shards, a bounded amount; true if there is more to do now.
+    pub fn expire(&mut self, now_ms: u64, statistics: &mut Statistics) -> bool {
         let mut more = false;
         for (index, shard) in self.shards.iter_mut().enumerate() {
             let departed = &mut self.departed;
@@ -278,9 +278,14 @@ impl Shards {
                 });
         }
         self.note_departures(statistics);
+        more
+    }
+
+    /// Makes room before somebody needs it, a bounded amount; true if there is more to do now.
+    pub fn make_room_ahead(&mut self, statistics: &mut Statistics) -> bool {
         // Upkeep asks for no room, so there is nothing to refuse.
         let _ = self.make_room(0, statistics);
-        more || self.memory.is_lowering()
+        self.memory.is_lowering()
     }
 
     /// The memory that all shards share.

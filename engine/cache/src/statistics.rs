@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::durations::Durations;
 use crate::table::{COMMAND_COUNT, Command};
 
 /// Different error codes that are counted each for itself; more share one line. Clients cannot make codes up, so the
@@ -23,12 +24,18 @@ pub(crate) struct Statistics {
     pub evicted_keys: u64,
     /// Commands run, with or without success.
     pub calls: [u64; COMMAND_COUNT],
+    /// Time that they took, in nanoseconds.
+    pub spent_ns: [u64; COMMAND_COUNT],
+    /// The same as histograms; `None` for what was never called, or not while `latency-tracking` was on.
+    pub durations: [Option<Box<Durations>>; COMMAND_COUNT],
     /// Commands refused before they ran.
     pub rejected: [u64; COMMAND_COUNT],
     /// Commands that ran and ended with an error.
     pub failed: [u64; COMMAND_COUNT],
     /// Error replies by code.
     pub errors: BTreeMap<String, u64>,
+    /// Error replies of all codes.
+    pub error_replies: u64,
 }
 
 impl Default for Statistics {
@@ -39,9 +46,12 @@ impl Default for Statistics {
             expired_keys: 0,
             evicted_keys: 0,
             calls: [0; COMMAND_COUNT],
+            spent_ns: [0; COMMAND_COUNT],
+            durations: std::array::from_fn(|_| None),
             rejected: [0; COMMAND_COUNT],
             failed: [0; COMMAND_COUNT],
             errors: BTreeMap::new(),
+            error_replies: 0,
         }
     }
 }
@@ -52,9 +62,15 @@ impl Statistics {
         self.calls.iter().sum()
     }
 
-    /// Error replies of all codes.
-    pub fn error_replies(&self) -> u64 {
-        self.errors.values().sum()
+    /// Counts `calls` calls of a command that took `ns_each` each; with a histogram if `is_tracked`.
+    #[inline]
+    pub fn ran(&mut self, command: Command, calls: u64, ns_each: u64, is_tracked: bool) {
+        let index = command.index();
+        self.calls[index] += calls;
+        self.spent_ns[index] += ns_each * calls;
+        if is_tracked {
+            self.durations[index].get_or_insert_with(|| Box::new(Durations::new())).record(ns_each, calls);
+        }
     }
 
     /// Counts a command that ended with an error.
@@ -66,6 +82,7 @@ impl Statistics {
     /// Counts an error reply by the code that `text` begins with.
     #[cold]
     pub fn error(&mut self, text: &str) {
+        self.error_replies += 1;
         let code = text.split(' ').next().unwrap_or("ERR");
         if let Some(count) = self.errors.get_mut(code) {
             *count += 1;

@@ -14,7 +14,8 @@ use crate::cache::{Cache, Outcome};
 use crate::call::Call;
 use crate::commands::{
     acl, client, client_kill, command, conditions, config, connection, exchange, expiry, flush, getkeys, info, keys,
-    memory, monitor, moves, numbers, object, pause, ranges, scan, scripts, server, set, shutdown, strings, transaction,
+    latency, memory, monitor, moves, numbers, object, pause, ranges, scan, scripts, server, set, shutdown, slowlog,
+    strings, transaction,
 };
 use crate::route::padded;
 use crate::spec::{Spec, flag};
@@ -161,6 +162,19 @@ table! {
     ConfigResetstat => config::resetstat, CONFIG_RESETSTAT;
     ConfigRewrite => config::rewrite, CONFIG_REWRITE;
     ConfigHelp => config::help, CONFIG_HELP;
+    Slowlog => slowlog::container, SLOWLOG;
+    SlowlogGet => slowlog::get, SLOWLOG_GET;
+    SlowlogLen => slowlog::len, SLOWLOG_LEN;
+    SlowlogReset => slowlog::reset, SLOWLOG_RESET;
+    SlowlogHelp => slowlog::help, SLOWLOG_HELP;
+    Latency => latency::container, LATENCY;
+    LatencyLatest => latency::latest, LATENCY_LATEST;
+    LatencyHistory => latency::history, LATENCY_HISTORY;
+    LatencyReset => latency::reset, LATENCY_RESET;
+    LatencyGraph => latency::graph, LATENCY_GRAPH;
+    LatencyDoctor => latency::doctor, LATENCY_DOCTOR;
+    LatencyHistogram => latency::histogram, LATENCY_HISTOGRAM;
+    LatencyHelp => latency::help, LATENCY_HELP;
     Client => client::container, CLIENT;
     ClientId => client::id, CLIENT_ID;
     ClientGetname => client::getname, CLIENT_GETNAME;
@@ -261,9 +275,17 @@ pub(crate) struct Shape {
     pub is_container: bool,
     /// Length of the name.
     name_bytes: u8,
+    /// Arguments, name included, from which on it has a time of its own; 0 for always.
+    timed_from: u32,
 }
 
 impl Shape {
+    /// True if a request of `args` arguments, name included, is timed by itself instead of sharing its batch's time.
+    #[inline]
+    pub fn is_timed(self, args: usize) -> bool {
+        args >= self.timed_from as usize
+    }
+
     /// True if a request of `args` arguments, name included, has the right number.
     #[inline]
     pub fn takes(self, args: usize) -> bool {
@@ -345,9 +367,15 @@ const fn buckets() -> [Option<Command>; BUCKET_COUNT] {
 }
 
 const fn shapes() -> [Shape; COMMAND_COUNT] {
-    let mut shapes =
-        [Shape { args_min: 0, args_max: 0, first_key: 0, is_barrier: false, is_container: false, name_bytes: 0 };
-            COMMAND_COUNT];
+    let mut shapes = [Shape {
+        args_min: 0,
+        args_max: 0,
+        first_key: 0,
+        is_barrier: false,
+        is_container: false,
+        name_bytes: 0,
+        timed_from: 0,
+    }; COMMAND_COUNT];
     let mut i = 0;
     while i < COMMAND_COUNT {
         let spec = &SPECS[i];
@@ -358,10 +386,29 @@ const fn shapes() -> [Shape; COMMAND_COUNT] {
             is_barrier: spec.flags & flag::BARRIER != 0,
             is_container: is_container(spec.name.as_bytes()),
             name_bytes: spec.name.len() as u8,
+            timed_from: timed_from(spec),
         };
         i += 1;
     }
     shapes
+}
+
+/// A few keys are as quick as one.
+const SHARED_KEYS_MAX: u32 = 15;
+
+/// What takes the same time whatever the data shares its time with its batch, and so do few keys.
+const fn timed_from(spec: &Spec) -> u32 {
+    let is_constant = matches!(spec.complexity.as_bytes(), b"O(1)");
+    let is_servers = matches!(spec.group.as_bytes(), b"server");
+    if spec.flags & flag::TIMED != 0 || is_servers {
+        0
+    } else if is_constant {
+        u32::MAX
+    } else if spec.keys.first > 0 && spec.keys.last < 0 {
+        1 + (SHARED_KEYS_MAX + 1) * spec.keys.step.unsigned_abs()
+    } else {
+        0
+    }
 }
 
 /// True if some subcommand's name begins with `name` and a bar.
@@ -417,6 +464,29 @@ mod tests {
         {
             assert_eq!(Command::find(name.as_bytes()), None, "{name:?}");
         }
+    }
+
+    #[test]
+    fn what_depends_on_its_data_has_a_time_of_its_own() {
+        let check = |name: &str, args: usize, expected: bool| {
+            let command = Command::all().iter().find(|command| command.name() == name).expect("a command");
+            assert_eq!(command.shape().is_timed(args), expected, "{name} with {args} arguments");
+        };
+        check("get", 2, false);
+        check("set", 1000, false);
+        check("incr", 2, false);
+        check("ping", 1, false);
+        check("mget", 16, false);
+        check("mget", 17, true);
+        check("mset", 32, false);
+        check("mset", 33, true);
+        check("keys", 2, true);
+        check("scan", 2, true);
+        check("info", 1, true);
+        check("flushall", 1, true);
+        check("config|set", 4, true);
+        check("client|list", 2, true);
+        check("client|id", 2, false);
     }
 
     #[test]

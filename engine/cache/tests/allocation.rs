@@ -49,7 +49,13 @@ struct Warm {
 
 impl Warm {
     fn new() -> Warm {
-        let options = CacheOptions { seed: 1, shard_count: 8, host_memory_bytes: 1 << 30, config: Box::new(Defaults) };
+        let options = CacheOptions {
+            seed: 1,
+            shard_count: 8,
+            host_memory_bytes: 1 << 30,
+            config: Box::new(Defaults),
+            stopwatch: || 0,
+        };
         let mut cache = Cache::new(options).expect("the host has memory");
         let now = Now { unix_ms: 1_700_000_000_000, mono_us: 0 };
         cache.begin_tick(now);

@@ -89,15 +89,20 @@ impl Batch<'_> {
 
     /// Executes what waits, in order.
     pub fn run(&mut self, node: &mut Node) {
+        if self.entries.is_empty() {
+            return;
+        }
         if self.entries.len() > 1 {
             for entry in &self.entries {
                 node.cache.prefetch_record(&entry.prepared);
             }
         }
+        node.cache.begin_batch();
         for entry in &self.entries {
             let request = Request::new(&self.args[entry.args_from as usize..entry.args_to as usize]);
             execute(node, entry.connection, &entry.prepared, request);
         }
+        node.cache.end_batch();
         self.entries.clear();
         self.args.clear();
         self.ends_with_barrier = false;
@@ -105,9 +110,16 @@ impl Batch<'_> {
     }
 }
 
+/// Executes a request that waits in no batch; see `execute`.
+pub fn execute_alone(node: &mut Node, index: u32, prepared: &Prepared, request: Request<'_>) {
+    node.cache.begin_batch();
+    execute(node, index, prepared, request);
+    node.cache.end_batch();
+}
+
 /// Executes one request of a connection that may still be served; its reply takes its place in the order.
 #[inline]
-pub fn execute(node: &mut Node, index: u32, prepared: &Prepared, request: Request<'_>) {
+fn execute(node: &mut Node, index: u32, prepared: &Prepared, request: Request<'_>) {
     let Some(connection) = node.connections.at(index) else { return };
     if connection.state != State::Open {
         return;

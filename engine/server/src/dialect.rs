@@ -10,7 +10,7 @@ use protocol::resp::{self, Fed, Parsed, ProtocolError};
 use protocol::{Arg, Reply, Request};
 
 use crate::assembler::Assembler;
-use crate::batch::execute;
+use crate::batch::execute_alone;
 use crate::node::Node;
 
 /// A protocol.
@@ -105,7 +105,7 @@ impl Dialect for Resp {
         let mut args = std::mem::take(&mut node.assembled_args);
         assembler.with_request(&mut args, |request| {
             let prepared = Resp::prepare(&node.cache, client, request);
-            execute(node, index, &prepared, request);
+            execute_alone(node, index, &prepared, request);
         });
         node.assembled_args = args;
     }
@@ -166,7 +166,7 @@ impl Dialect for Memcache {
             }),
             None => {
                 let prepared = Memcache::prepare(&node.cache, client, request);
-                execute(node, index, &prepared, request);
+                execute_alone(node, index, &prepared, request);
             }
         });
         node.assembled_args = args;

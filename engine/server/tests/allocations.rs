@@ -74,6 +74,7 @@ impl Warm {
             shard_count: 8,
             host_memory_bytes: facts.memory_bytes,
             config: Box::new(live.clone()),
+            stopwatch: server::clock::monotonic_ns,
         };
         let node = Node::new(Cache::new(options).expect("memory"), start::connection_limits(&live.settings()));
         let ring = KernelRing::new(Setup::default()).expect("io_uring");

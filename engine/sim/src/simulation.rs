@@ -28,7 +28,7 @@ use crate::oracle::Oracle;
 use crate::ring::SimRing;
 use crate::sightings::Sightings;
 use crate::terms::Terms;
-use crate::time::{SimClock, VirtualTime};
+use crate::time::{self, SimClock, VirtualTime};
 use crate::trace;
 use crate::weather::{CALM_WINDOW_BYTES, Weather};
 use crate::workload::{self, Workload};
@@ -135,6 +135,7 @@ impl Simulation {
             shard_count: shard_count(1),
             host_memory_bytes: HOST_MEMORY_BYTES,
             config: Box::new(terms.clone()),
+            stopwatch: time::stopwatch,
         };
         let cache = Cache::new(options).expect("the host has memory");
         let node = Node::new(cache, terms.connection_limits());

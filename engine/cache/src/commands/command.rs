@@ -116,7 +116,7 @@ fn top_level() -> impl Iterator<Item = Command> {
 }
 
 /// A command by `name` or a subcommand by `container|name`.
-fn by_full_name(name: &[u8]) -> Option<Command> {
+pub(super) fn by_full_name(name: &[u8]) -> Option<Command> {
     match name.iter().position(|&b| b == b'|') {
         None => Command::find(name),
         Some(bar) => Command::find(&name[..bar])?.subcommand(&name[bar + 1..]),

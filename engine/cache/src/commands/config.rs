@@ -103,6 +103,8 @@ pub(crate) fn set(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> R
 
 pub(crate) fn resetstat(cache: &mut Cache, _: Call<'_>, reply: &mut Reply<'_>) {
     cache.statistics = Statistics::default();
+    cache.facts_at_reset = cache.facts.clone();
+    cache.used_bytes_max = cache.shards.memory().accounted_bytes();
     reply.ok();
 }
 

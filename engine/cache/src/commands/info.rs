@@ -11,6 +11,7 @@ use crate::cache::Cache;
 use crate::call::Call;
 use crate::clients::DATABASE_COUNT;
 use crate::facts::{PINION_VERSION, REDIS_VERSION};
+use crate::rates::Rate;
 use crate::spec::{Spec, category, flag};
 use crate::table::Command;
 
@@ -46,10 +47,13 @@ const SECTIONS: &[Section] = &[
     section("stats", "Stats", true, stats),
     section("replication", "Replication", true, replication),
     section("cpu", "CPU", true, cpu),
+    section("modules", "Modules", true, modules),
     section("commandstats", "Commandstats", false, commandstats),
     section("errorstats", "Errorstats", true, errorstats),
+    section("latencystats", "Latencystats", false, latencystats),
     section("cluster", "Cluster", true, cluster),
     section("keyspace", "Keyspace", true, keyspace),
+    section("tick", "Tick", false, tick),
 ];
 
 pub(crate) fn info(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
@@ -78,13 +82,18 @@ macro_rules! fields {
 
 fn server(cache: &Cache, text: &mut String) -> fmt::Result {
     let facts = &cache.facts;
+    let hz = cache.config.get("hz").unwrap_or_default();
     let uptime_seconds = cache.now.mono_us.saturating_sub(facts.started_us) / 1_000_000;
     fields!(text,
         "redis_version": REDIS_VERSION,
         "pinion_version": PINION_VERSION,
+        "redis_git_sha1": "00000000",
+        "redis_git_dirty": 0,
+        "redis_build_id": 0,
         "redis_mode": "standalone",
         "os": facts.os,
         "arch_bits": usize::BITS,
+        "monotonic_clock": "POSIX clock_gettime",
         "multiplexing_api": "io_uring",
         "process_id": facts.process_id,
         "run_id": facts.run_id,
@@ -92,8 +101,13 @@ fn server(cache: &Cache, text: &mut String) -> fmt::Result {
         "server_time_usec": cache.now.unix_ms * 1000,
         "uptime_in_seconds": uptime_seconds,
         "uptime_in_days": uptime_seconds / 86_400,
+        "hz": hz,
+        "configured_hz": hz,
+        // Seconds in the 24 bits of Redis's clock of last uses.
+        "lru_clock": (cache.now.unix_ms / 1000) & 0xFF_FFFF,
         "executable": facts.executable,
         "config_file": facts.config_file,
+        "io_threads_active": 0,
     );
     Ok(())
 }
@@ -114,20 +128,34 @@ fn memory(cache: &Cache, text: &mut String) -> fmt::Result {
     let usage = cache.usage();
     let used = cache.shards.memory().accounted_bytes();
     let rss = cache.facts.rss_bytes;
+    let peak = cache.used_bytes_max.max(used);
+    let dataset = usage.live_bytes + usage.heap_bytes;
     let fragmentation = if used > 0 { rss as f64 / used as f64 } else { 0.0 };
     fields!(text,
         "used_memory": used,
         "used_memory_human": Human(used),
         "used_memory_rss": rss,
         "used_memory_rss_human": Human(rss),
-        "used_memory_dataset": usage.live_bytes + usage.heap_bytes,
+        "used_memory_peak": peak,
+        "used_memory_peak_human": Human(peak),
+        "used_memory_peak_perc": Percent(used, peak),
+        "used_memory_overhead": used.saturating_sub(dataset),
+        "used_memory_dataset": dataset,
+        "used_memory_dataset_perc": Percent(dataset, used),
         "total_system_memory": cache.facts.host_memory_bytes,
         "total_system_memory_human": Human(cache.facts.host_memory_bytes),
         "maxmemory": cache.in_force.memory_bytes_max,
         "maxmemory_human": Human(cache.in_force.memory_bytes_max),
         "maxmemory_policy": cache.in_force.policy.name(),
         "mem_fragmentation_ratio": format_args!("{fragmentation:.2}"),
+        "mem_fragmentation_bytes": i128::from(rss) - i128::from(used),
+        "mem_not_counted_for_evict": 0,
+        "mem_clients_slaves": 0,
+        "mem_clients_normal": usage.other_bytes,
+        "mem_aof_buffer": 0,
         "mem_allocator": "pinion-log",
+        "active_defrag_running": 0,
+        "lazyfree_pending_objects": 0,
         "pinion_live_bytes": usage.live_bytes,
         "pinion_dead_bytes": usage.dead_bytes,
         "pinion_heap_bytes": usage.heap_bytes,
@@ -159,36 +187,65 @@ fn persistence(_: &Cache, text: &mut String) -> fmt::Result {
 }
 
 fn stats(cache: &Cache, text: &mut String) -> fmt::Result {
-    let (facts, statistics) = (&cache.facts, &cache.statistics);
+    let (facts, before, statistics) = (&cache.facts, &cache.facts_at_reset, &cache.statistics);
+    let command_us = statistics.spent_ns.iter().sum::<u64>() / 1000;
     let reclaim = cache.usage().statistics;
     let lag = cache.shards.expiry_lag();
     fields!(text,
-        "total_connections_received": facts.connections_received,
+        "total_connections_received": facts.connections_received - before.connections_received,
         "total_commands_processed": statistics.commands_processed(),
-        "total_net_input_bytes": facts.net_input_bytes,
-        "total_net_output_bytes": facts.net_output_bytes,
-        "rejected_connections": facts.connections_rejected,
+        "instantaneous_ops_per_sec": cache.rates.commands.per_second(),
+        "total_net_input_bytes": facts.net_input_bytes - before.net_input_bytes,
+        "total_net_output_bytes": facts.net_output_bytes - before.net_output_bytes,
+        "total_net_repl_input_bytes": 0,
+        "total_net_repl_output_bytes": 0,
+        "instantaneous_input_kbps": kilobytes(&cache.rates.input_bytes),
+        "instantaneous_output_kbps": kilobytes(&cache.rates.output_bytes),
+        "instantaneous_input_repl_kbps": "0.00",
+        "instantaneous_output_repl_kbps": "0.00",
+        "rejected_connections": facts.connections_rejected - before.connections_rejected,
+        "sync_full": 0,
+        "sync_partial_ok": 0,
+        "sync_partial_err": 0,
         "expired_keys": statistics.expired_keys,
         "evicted_keys": statistics.evicted_keys,
         "evicted_clients": 0,
         "keyspace_hits": statistics.keyspace_hits,
         "keyspace_misses": statistics.keyspace_misses,
+        "latest_fork_usec": 0,
+        "total_forks": 0,
         "pubsub_channels": 0,
         "pubsub_patterns": 0,
-        "total_error_replies": statistics.error_replies(),
-        "client_query_buffer_limit_disconnections": facts.protocol_errors,
+        "total_error_replies": statistics.error_replies,
+        "client_query_buffer_limit_disconnections": facts.protocol_errors - before.protocol_errors,
+        "eventloop_cycles": facts.tick.ticks - before.tick.ticks,
+        "eventloop_duration_sum": (facts.tick.length_sum_ns - before.tick.length_sum_ns) / 1000,
+        "eventloop_duration_cmd_sum": command_us,
         "pinion_expiry_lag_p50_ms": lag.quantile_ms(0.5),
         "pinion_expiry_lag_p99_ms": lag.quantile_ms(0.99),
         "pinion_compacted_items": reclaim.compacted_items,
         "pinion_kept_items": reclaim.kept_items,
         "pinion_reclaim_stalls": reclaim.stalls,
-        "client_output_buffer_limit_disconnections": facts.output_limit_disconnections,
+        "client_output_buffer_limit_disconnections":
+            facts.output_limit_disconnections - before.output_limit_disconnections,
     );
     Ok(())
 }
 
-fn replication(_: &Cache, text: &mut String) -> fmt::Result {
-    fields!(text, "role": "master", "connected_slaves": 0, "master_repl_offset": 0);
+fn replication(cache: &Cache, text: &mut String) -> fmt::Result {
+    fields!(text,
+        "role": "master",
+        "connected_slaves": 0,
+        "master_failover_state": "no-failover",
+        "master_replid": cache.facts.run_id,
+        "master_replid2": "0".repeat(40),
+        "master_repl_offset": 0,
+        "second_repl_offset": -1,
+        "repl_backlog_active": 0,
+        "repl_backlog_size": 0,
+        "repl_backlog_first_byte_offset": 0,
+        "repl_backlog_histlen": 0,
+    );
     Ok(())
 }
 
@@ -197,19 +254,26 @@ fn cpu(cache: &Cache, text: &mut String) -> fmt::Result {
     fields!(text,
         "used_cpu_sys": format_args!("{:.6}", seconds(cache.facts.cpu_system_us)),
         "used_cpu_user": format_args!("{:.6}", seconds(cache.facts.cpu_user_us)),
+        "used_cpu_sys_children": "0.000000",
+        "used_cpu_user_children": "0.000000",
     );
     Ok(())
 }
 
-/// Times are not measured: a clock read per command would cost more than most commands. The fields are there for
-/// parsers.
+/// There are no modules, so the section has a title only.
+fn modules(_: &Cache, _: &mut String) -> fmt::Result {
+    Ok(())
+}
+
 fn commandstats(cache: &Cache, text: &mut String) -> fmt::Result {
     let statistics = &cache.statistics;
     for command in Command::all() {
         let i = command.index();
         let (calls, rejected, failed) = (statistics.calls[i], statistics.rejected[i], statistics.failed[i]);
         if calls + rejected > 0 {
-            write!(text, "cmdstat_{}:calls={calls},usec=0,usec_per_call=0.00,", command.name())?;
+            let us = statistics.spent_ns[i] / 1000;
+            let us_per_call = statistics.spent_ns[i] as f64 / 1000.0 / calls.max(1) as f64;
+            write!(text, "cmdstat_{}:calls={calls},usec={us},usec_per_call={us_per_call:.2},", command.name())?;
             write!(text, "rejected_calls={rejected},failed_calls={failed}\r\n")?;
         }
     }
@@ -220,6 +284,49 @@ fn errorstats(cache: &Cache, text: &mut String) -> fmt::Result {
     for (code, count) in &cache.statistics.errors {
         write!(text, "errorstat_{code}:count={count}\r\n")?;
     }
+    Ok(())
+}
+
+fn latencystats(cache: &Cache, text: &mut String) -> fmt::Result {
+    for command in Command::all() {
+        let Some(durations) = &cache.statistics.durations[command.index()] else { continue };
+        write!(text, "latency_percentiles_usec_{}:", command.name())?;
+        for (i, percentile) in cache.in_force.latency_percentiles.iter().enumerate() {
+            let comma = if i > 0 { "," } else { "" };
+            write!(text, "{comma}p{percentile}={:.3}", durations.percentile_ns(*percentile) as f64 / 1000.0)?;
+        }
+        text.push_str("\r\n");
+    }
+    Ok(())
+}
+
+/// The core's loop: ours alone, times in microseconds.
+fn tick(cache: &Cache, text: &mut String) -> fmt::Result {
+    let tick = &cache.facts.tick;
+    let us = |ns: u64| format!("{:.1}", ns as f64 / 1000.0);
+    let batches: u64 = tick.batches.iter().sum();
+    fields!(text,
+        "pinion_ticks": tick.ticks,
+        "pinion_tick_p50_us": us(tick.length_p50_ns),
+        "pinion_tick_p99_us": us(tick.length_p99_ns),
+        "pinion_tick_max_us": us(tick.length_max_ns),
+        "pinion_tick_sum_us": us(tick.length_sum_ns),
+        "pinion_batches": batches,
+        "pinion_batch_requests": tick.batched_requests,
+        "pinion_batch_mean": format_args!("{:.2}", tick.batched_requests as f64 / batches.max(1) as f64),
+    );
+    for (i, count) in tick.batches.iter().enumerate() {
+        write!(text, "pinion_batches_from_{}:{count}\r\n", 1 << i)?;
+    }
+    fields!(text,
+        "pinion_enters": tick.enters,
+        "pinion_spins": tick.spins,
+        "pinion_spins_with_work": tick.spins_with_work,
+        "pinion_sleeps": tick.sleeps,
+        "pinion_buffer_shortages": tick.buffer_shortages,
+        "pinion_buffers": tick.buffers,
+        "pinion_buffers_used_max": tick.buffers_used_max,
+    );
     Ok(())
 }
 
@@ -237,6 +344,19 @@ fn keyspace(cache: &Cache, text: &mut String) -> fmt::Result {
         }
     }
     Ok(())
+}
+
+fn kilobytes(rate: &Rate) -> String {
+    format!("{:.2}", rate.per_second() as f64 / 1024.0)
+}
+
+/// A part of a whole.
+struct Percent(u64, u64);
+
+impl fmt::Display for Percent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.2}%", self.0 as f64 * 100.0 / self.1.max(1) as f64)
+    }
 }
 
 /// A size as Redis prints it for people: `1.50M`.
@@ -263,12 +383,12 @@ mod tests {
     fn sections_are_chosen_by_name() {
         let mut rig = Rig::new();
         let titles = |rig: &mut Rig, command: &str| rig.run(command).matches("# ").count();
-        assert_eq!(titles(&mut rig, "INFO"), 10);
-        assert_eq!(titles(&mut rig, "INFO default"), 10);
-        assert_eq!(titles(&mut rig, "INFO all"), 11);
-        assert_eq!(titles(&mut rig, "INFO everything"), 11);
+        assert_eq!(titles(&mut rig, "INFO"), 11);
+        assert_eq!(titles(&mut rig, "INFO default"), 11);
+        assert_eq!(titles(&mut rig, "INFO all"), 14);
+        assert_eq!(titles(&mut rig, "INFO everything"), 14);
         assert_eq!(titles(&mut rig, "INFO server CLIENTS"), 2);
-        assert_eq!(titles(&mut rig, "INFO default commandstats"), 11);
+        assert_eq!(titles(&mut rig, "INFO default commandstats"), 12);
         assert_eq!(titles(&mut rig, "INFO nothing"), 0);
     }
 
@@ -303,6 +423,47 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line:?} in {text}");
         }
+    }
+
+    #[test]
+    fn times_of_commands_are_those_of_the_stopwatch() {
+        let mut rig = Rig::new();
+        rig.use_stopwatch(10_000);
+        rig.check(&[("CONFIG RESETSTAT", "+OK")]);
+        rig.batch(&["GET k", "GET k", "SET k v", "GET k"]);
+        rig.run("KEYS *");
+        let text = rig.run("INFO commandstats");
+        for line in [
+            "cmdstat_get:calls=3,usec=7,usec_per_call=2.50,rejected_calls=0,failed_calls=0\r\n",
+            "cmdstat_set:calls=1,usec=2,usec_per_call=2.50,rejected_calls=0,failed_calls=0\r\n",
+            "cmdstat_keys:calls=1,usec=10,usec_per_call=10.00,rejected_calls=0,failed_calls=0\r\n",
+        ] {
+            assert!(text.contains(line), "{line:?} in {text}");
+        }
+        let text = rig.run("INFO latencystats");
+        assert!(text.contains("latency_percentiles_usec_get:p50=2.511,p99=2.511,p99.9=2.511\r\n"), "{text}");
+        rig.run("CONFIG SET latency-tracking-info-percentiles '0 100'");
+        assert!(rig.run("INFO latencystats").contains("_get:p0=2.496,p100=2.511\r\n"));
+        rig.run("CONFIG SET latency-tracking no");
+        rig.run("CONFIG RESETSTAT");
+        rig.run("GET k");
+        let text = rig.run("INFO latencystats commandstats");
+        assert!(!text.contains("latency_percentiles") && text.contains("cmdstat_get:calls=1,"), "{text}");
+    }
+
+    #[test]
+    fn a_slow_batch_makes_the_next_second_precise() {
+        let mut rig = Rig::new();
+        rig.use_stopwatch(20_000_000);
+        rig.batch(&["GET k", "GET k"]);
+        rig.check(&[("SLOWLOG RESET", "+OK")]);
+        rig.batch(&["GET k", "GET k"]);
+        rig.advance_ms(999);
+        rig.batch(&["GET k"]);
+        rig.advance_ms(1);
+        rig.batch(&["PING"]);
+        let log = rig.run("SLOWLOG GET");
+        assert_eq!((log.matches("'GET'").count(), log.matches("'PING'").count()), (3, 0), "{log}");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! `:1`, `'bulk'`, `nil` (RESP2) or `null` (RESP3), `[array]`, `{map}`, `<set>`. Time stands still unless `advance_ms`
 //! moves it.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
@@ -42,7 +43,9 @@ impl Rig {
     /// A rig whose settings differ from the defaults by `settings`.
     pub fn with(settings: &[(&str, &str)]) -> Rig {
         let config = Settings::new(settings);
-        let options = CacheOptions { seed: 7, shard_count: 8, host_memory_bytes: 1 << 30, config: Box::new(config) };
+        let options =
+            CacheOptions { seed: 7, shard_count: 8, host_memory_bytes: 1 << 30, config: Box::new(config), stopwatch };
+        NS_PER_READING.set(0);
         let mut cache = Cache::new(options).expect("the host has memory");
         let now = Now { unix_ms: START_MS, mono_us: 1_000_000 };
         cache.begin_tick(now);
@@ -92,6 +95,20 @@ impl Rig {
         self.now.unix_ms += ms;
         self.now.mono_us += ms * 1000;
         self.cache.begin_tick(self.now);
+    }
+
+    /// From now on each reading of the stopwatch is `ns` after the last one.
+    pub fn use_stopwatch(&mut self, ns: u64) {
+        NS_PER_READING.set(ns);
+    }
+
+    /// Runs commands as one batch.
+    pub fn batch(&mut self, commands: &[&str]) {
+        self.cache.begin_batch();
+        for command in commands {
+            self.run(command);
+        }
+        self.cache.end_batch();
     }
 
     /// Upkeep until nothing is left to do.
@@ -208,6 +225,17 @@ impl Rig {
     }
 }
 
+thread_local! {
+    // Per thread, as tests run beside each other.
+    static NS_PER_READING: Cell<u64> = const { Cell::new(0) };
+    static READING_NS: Cell<u64> = const { Cell::new(0) };
+}
+
+fn stopwatch() -> u64 {
+    READING_NS.set(READING_NS.get() + NS_PER_READING.get());
+    READING_NS.get()
+}
+
 fn origin(number: u64) -> ClientOrigin {
     ClientOrigin {
         address: format!("127.0.0.1:{}", 50_000 + number),
@@ -306,8 +334,23 @@ const SETTINGS: &[(&str, &str)] = &[
     ("maxmemory-policy", "allkeys-s3fifo"),
     ("proto-max-bulk-len", "536870912"),
     ("requirepass", ""),
+    ("slowlog-log-slower-than", "10000"),
+    ("slowlog-max-len", "128"),
+    ("latency-tracking", "yes"),
+    ("latency-tracking-info-percentiles", "50 99 99.9"),
+    ("latency-monitor-threshold", "0"),
 ];
-const NAMES: &[&str] = &["maxmemory", "maxmemory-policy", "proto-max-bulk-len", "requirepass"];
+const NAMES: &[&str] = &[
+    "maxmemory",
+    "maxmemory-policy",
+    "proto-max-bulk-len",
+    "requirepass",
+    "slowlog-log-slower-than",
+    "slowlog-max-len",
+    "latency-tracking",
+    "latency-tracking-info-percentiles",
+    "latency-monitor-threshold",
+];
 
 impl Settings {
     fn new(changes: &[(&str, &str)]) -> Settings {

@@ -14,7 +14,7 @@ use std::sync::mpsc;
 
 use cache::{Cache, CacheOptions, Policy, Prefault};
 
-use crate::clock::{Clock, HostClock};
+use crate::clock::{Clock, HostClock, monotonic_ns};
 use crate::node::Node;
 use crate::runtime::control::HostFigures;
 use crate::runtime::logs::Logs;
@@ -97,6 +97,7 @@ impl Core {
             shard_count: SHARD_COUNT,
             host_memory_bytes: facts.memory_bytes,
             config: Box::new(live.clone()),
+            stopwatch: monotonic_ns,
         };
         let cache =
             Cache::new(options).map_err(|error| format!("cannot reserve memory: {error}; lower --maxmemory"))?;

@@ -22,6 +22,7 @@ mod live;
 mod load;
 mod memory;
 mod network;
+mod percentiles;
 mod redis_conf;
 mod rewrite;
 mod runtime;
@@ -46,6 +47,7 @@ use fixed::{Fixed, NoShare, Only};
 use kind::{Choice, Integer, Path, Seconds, Secret, SecretText, Whole, YesNo};
 use memory::{GIB, KIB, MIB, Memory};
 use network::{AddressList, OctalMode, OutputLimitClasses};
+use percentiles::Percentiles;
 use runtime::RuntimeName;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -157,6 +159,24 @@ table::settings! {
 
         /// How its lines are written: text for people, or a JSON object each for what collects logs.
         log_format: LogFormat = "text" in Choice::<LogFormat>::new(), AtStart;
+    }
+
+    "Insight" {
+        /// Commands that take as many microseconds or longer go to SLOWLOG; 0 logs all, -1 none. Below 1000 every
+        /// command is timed by itself, which costs each some tens of nanoseconds.
+        slowlog_log_slower_than: i64 = "10000" in Integer(-1..=i64::MAX), AnyTime;
+
+        /// Entries that SLOWLOG keeps, the newest: some hundred bytes each, at most 5 KiB.
+        slowlog_max_len: u64 = "128" in Whole::<u64>(0..=LONG_MAX), AnyTime;
+
+        /// Keeps a histogram of each command's times, for INFO latencystats and LATENCY HISTOGRAM.
+        latency_tracking: bool = "yes" in YesNo, AnyTime;
+
+        /// Percentiles that INFO latencystats prints.
+        latency_tracking_info_percentiles: Vec<f64> = "50 99 99.9" in Percentiles, AnyTime;
+
+        /// Events that take as many milliseconds or longer are kept for LATENCY LATEST and HISTORY; 0 keeps none.
+        latency_monitor_threshold: u64 = "0" in Whole::<u64>(0..=LONG_MAX), AnyTime;
     }
 
     ONE_VALUE {

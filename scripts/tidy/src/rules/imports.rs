@@ -38,7 +38,8 @@ const CRATES: &[Crate] = &[
     },
     Crate {
         folder: "engine/cache",
-        // `slab`: clients are found by index. `crc` and `xxhash-rust`: a key's place.
+        // `slab`: clients are found by index. `crc` and `xxhash-rust`: a key's place. `hdrhistogram`: times of
+        // commands.
         dependencies: Some(&[
             "protocol",
             "item",
@@ -50,6 +51,7 @@ const CRATES: &[Crate] = &[
             "xxhash-rust",
             "crc",
             "itoa",
+            "hdrhistogram",
         ]),
         std_banned: &["fs", "process", "thread"],
     },
