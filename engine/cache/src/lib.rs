@@ -18,6 +18,7 @@ mod config;
 mod durations;
 mod edit;
 mod effect;
+mod extended;
 mod facts;
 mod glob;
 mod job;

@@ -13,9 +13,9 @@ use crate::answer::Answer;
 use crate::cache::{Cache, Outcome};
 use crate::call::Call;
 use crate::commands::{
-    acl, client, client_kill, command, conditions, config, connection, exchange, expiry, flush, getkeys, info, keys,
-    latency, memory, monitor, moves, numbers, object, pause, ranges, scan, scripts, server, set, shutdown, slowlog,
-    strings, transaction,
+    acl, bitfield, bitop, bits, client, client_kill, command, conditions, config, connection, exchange, expiry, floats,
+    flush, getkeys, info, keys, latency, lcs, many, memory, monitor, moves, numbers, object, pause, ranges, scan,
+    scripts, server, set, shutdown, slowlog, strings, transaction,
 };
 use crate::route::padded;
 use crate::spec::{Spec, flag};
@@ -58,6 +58,8 @@ table! {
     Digest => conditions::digest, DIGEST;
     Mget => strings::mget, MGET;
     Mset => strings::mset, MSET;
+    Msetnx => many::msetnx, MSETNX;
+    Msetex => many::msetex, MSETEX;
     Append => strings::append, APPEND;
     Strlen => strings::strlen, STRLEN;
     Setrange => ranges::setrange, SETRANGE;
@@ -67,6 +69,15 @@ table! {
     Decr => numbers::decr, DECR;
     Incrby => numbers::incrby, INCRBY;
     Decrby => numbers::decrby, DECRBY;
+    Incrbyfloat => floats::incrbyfloat, INCRBYFLOAT;
+    Lcs => lcs::lcs, LCS;
+    Setbit => bits::setbit, SETBIT;
+    Getbit => bits::getbit, GETBIT;
+    Bitcount => bits::bitcount, BITCOUNT;
+    Bitpos => bits::bitpos, BITPOS;
+    Bitop => bitop::bitop, BITOP;
+    Bitfield => bitfield::bitfield, BITFIELD;
+    BitfieldRo => bitfield::bitfield, BITFIELD_RO;
     Del => keys::del, DEL;
     Unlink => keys::del, UNLINK;
     Exists => keys::exists, EXISTS;

@@ -256,7 +256,7 @@ mod tests {
                 "['get' ['summary' 'Answers the value of a key.' 'since' '1.0.0' 'group' 'string' \
                  'complexity' 'O(1)']]",
             ),
-            ("COMMAND LIST FILTERBY PATTERN *incr*", "['incr' 'incrby']"),
+            ("COMMAND LIST FILTERBY PATTERN *incr*", "['incr' 'incrby' 'incrbyfloat']"),
             ("COMMAND LIST FILTERBY PATTERN config|*t", "['config|get' 'config|set' 'config|resetstat']"),
             ("COMMAND LIST FILTERBY MODULE x", "[]"),
             ("COMMAND LIST FILTERBY FOO x", "-ERR syntax error"),

@@ -1,6 +1,9 @@
 //! Commands, one file per family: each command's function, spec and tests. The table registers them.
 
 pub(crate) mod acl;
+pub(crate) mod bitfield;
+pub(crate) mod bitop;
+pub(crate) mod bits;
 pub(crate) mod client;
 pub(crate) mod client_kill;
 pub(crate) mod command;
@@ -9,11 +12,14 @@ pub(crate) mod config;
 pub(crate) mod connection;
 pub(crate) mod exchange;
 pub(crate) mod expiry;
+pub(crate) mod floats;
 pub(crate) mod flush;
 pub(crate) mod getkeys;
 pub(crate) mod info;
 pub(crate) mod keys;
 pub(crate) mod latency;
+pub(crate) mod lcs;
+pub(crate) mod many;
 pub(crate) mod memory;
 pub(crate) mod monitor;
 pub(crate) mod moves;

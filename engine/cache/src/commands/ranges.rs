@@ -76,15 +76,18 @@ pub(crate) fn getrange(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>)
     Ok(())
 }
 
-/// First and last index of a range of `length` elements, where negative ones count from the end. `None` if it is empty.
+/// First and last index of a range of `length` elements, where negative ones count from the end. `None` if it is empty,
+/// and if two negative ones are in the wrong order.
 pub(super) fn clamped(start: i64, end: i64, length: u64) -> Option<(u64, u64)> {
+    if start < 0 && end < 0 && start > end { None } else { moved_within(start, end, length) }
+}
+
+/// First and last index of a range, where negative ones count from the end, but not from before the start.
+pub(super) fn moved_within(start: i64, end: i64, length: u64) -> Option<(u64, u64)> {
     let at_or_after_zero = |index: i64| match u64::try_from(index) {
         Ok(index) => index,
         Err(_) => length.saturating_sub(index.unsigned_abs()),
     };
-    if start < 0 && end < 0 && start > end {
-        return None;
-    }
     let (start, end) = (at_or_after_zero(start), at_or_after_zero(end).min(length.checked_sub(1)?));
     if start > end { None } else { Some((start, end)) }
 }

@@ -92,7 +92,7 @@ pub(crate) fn mset(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> 
         return Err(Refusal::arity(call.command));
     }
     call.check_keys(2)?;
-    check_room(cache, call)?;
+    check_room(cache, call.args_from(1).chunks_exact(2).map(|pair| (pair[0].bytes(), pair[1])))?;
     for_each_key(cache, call, 2, |cache, key, index| {
         let put = Put { value: value_of(call.request.args()[index + 1]), expires_at_ms: None, flags: 0 };
         cache.commit(Change::Put { key: *key, put }).map(|_| ())
@@ -101,15 +101,20 @@ pub(crate) fn mset(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> 
     Ok(())
 }
 
-/// Makes room for all pairs together, or refuses them together: MSET must not stop half-way.
-fn check_room(cache: &mut Cache, call: Call<'_>) -> Result<(), Refusal> {
+/// Makes room for all pairs together, or refuses them together: such a command must not stop half-way.
+pub(super) fn check_room<'a>(
+    cache: &mut Cache,
+    pairs: impl Iterator<Item = (&'a [u8], Arg<'a>)>,
+) -> Result<(), Refusal> {
     let value_bytes_max = cache.value_bytes_max();
-    if call.args_from(2).iter().step_by(2).any(|value| value.bytes().len() > value_bytes_max) {
-        return Err(Refusal::NO_ROOM);
+    let (mut count, mut bytes) = (0, 0);
+    for (key, value) in pairs {
+        if value.bytes().len() > value_bytes_max {
+            return Err(Refusal::NO_ROOM);
+        }
+        count += 1;
+        bytes += cache.shards.cost_of(key.len(), value.bytes().len());
     }
-    let cost = |pair: &[Arg<'_>]| cache.shards.cost_of(pair[0].bytes().len(), pair[1].bytes().len());
-    let pairs = call.args_from(1).chunks_exact(2);
-    let (count, bytes) = (pairs.len(), pairs.map(cost).sum());
     Ok(cache.shards.make_room_for_all(bytes, count, &mut cache.statistics)?)
 }
 
