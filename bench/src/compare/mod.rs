@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use cells::{Cell, Loop};
 use memory::MemoryOptions;
-use peer::Peer;
+use peer::{Kind, Peer};
 use process::ServerProcess;
 use report::CompareReport;
 use turn::Turn;
@@ -45,6 +45,9 @@ pub struct Options {
     /// as in `valkey-je=env LD_PRELOAD=libjemalloc.so.2 valkey-server`
     #[arg(long = "server", value_name = "NAME=PROGRAM")]
     programs: Vec<String>,
+    /// Pinion on glommio besides: `pinion-glommio` in the report, if the program was built with that feature
+    #[arg(long)]
+    glommio: bool,
     /// Core for the servers
     #[arg(long, default_value_t = 0)]
     server_core: usize,
@@ -118,7 +121,12 @@ fn compare(options: &Options, stop: &AtomicBool) -> io::Result<()> {
     }
     let _turn = Turn::take(stop)?;
     host::pin_to(options.load_core)?;
-    let (peers, absent) = peer::find_all(&options.servers, &options.programs)?;
+    let mut servers = options.servers.clone();
+    let name = Kind::PinionGlommio.name();
+    if options.glommio && !servers.iter().any(|server| server == name) {
+        servers.push(name.to_owned());
+    }
+    let (peers, absent) = peer::find_all(&servers, &options.programs)?;
     if peers.is_empty() {
         return Err(io::Error::other("none of the servers is installed"));
     }

@@ -15,6 +15,8 @@ pub enum Kind {
     Pinion,
     /// This project's server by way of memcached's protocol.
     PinionMemcached,
+    /// This project's server on glommio, in a program that was built with it.
+    PinionGlommio,
     /// `pinion-bench floor`.
     Floor,
     /// redis-server.
@@ -27,14 +29,22 @@ pub enum Kind {
 
 impl Kind {
     /// A name that begins with another one's stands before it.
-    const ALL: [Kind; 6] =
-        [Kind::PinionMemcached, Kind::Pinion, Kind::Floor, Kind::Redis, Kind::Valkey, Kind::Memcached];
+    const ALL: [Kind; 7] = [
+        Kind::PinionMemcached,
+        Kind::PinionGlommio,
+        Kind::Pinion,
+        Kind::Floor,
+        Kind::Redis,
+        Kind::Valkey,
+        Kind::Memcached,
+    ];
 
     /// The name that server names begin with.
     pub fn name(self) -> &'static str {
         match self {
             Kind::Pinion => "pinion",
             Kind::PinionMemcached => "pinion-memcached",
+            Kind::PinionGlommio => "pinion-glommio",
             Kind::Floor => "floor",
             Kind::Redis => "redis",
             Kind::Valkey => "valkey",
@@ -45,7 +55,7 @@ impl Kind {
     /// What it speaks.
     pub fn protocol(self) -> Protocol {
         match self {
-            Kind::Pinion | Kind::Floor | Kind::Redis | Kind::Valkey => Protocol::Resp,
+            Kind::Pinion | Kind::PinionGlommio | Kind::Floor | Kind::Redis | Kind::Valkey => Protocol::Resp,
             Kind::Memcached | Kind::PinionMemcached => Protocol::MemcacheText,
         }
     }
@@ -56,7 +66,7 @@ impl Kind {
 
     fn program(self) -> &'static str {
         match self {
-            Kind::Pinion | Kind::PinionMemcached => "pinion",
+            Kind::Pinion | Kind::PinionMemcached | Kind::PinionGlommio => "pinion",
             Kind::Floor => "pinion-bench",
             Kind::Redis => "redis-server",
             Kind::Valkey => "valkey-server",
@@ -69,6 +79,10 @@ impl Kind {
         let text = match self {
             Kind::Pinion => {
                 format!("--port {port} --memcached-port 0 --cores {core} --spin-us 0 --maxmemory {limit_mib}mb")
+            }
+            Kind::PinionGlommio => {
+                let same = Kind::Pinion.arguments(port, core, limit_mib);
+                return ["--runtime", "glommio"].into_iter().map(String::from).chain(same).collect();
             }
             Kind::PinionMemcached => {
                 format!("--port 0 --memcached-port {port} --cores {core} --spin-us 0 --maxmemory {limit_mib}mb")
@@ -110,9 +124,12 @@ impl Peer {
     pub fn describe(&self) -> String {
         let version = match self.kind {
             Kind::Floor => env!("CARGO_PKG_VERSION").to_owned(),
-            Kind::Pinion | Kind::PinionMemcached | Kind::Redis | Kind::Valkey | Kind::Memcached => {
-                self.version().unwrap_or_default()
-            }
+            Kind::Pinion
+            | Kind::PinionMemcached
+            | Kind::PinionGlommio
+            | Kind::Redis
+            | Kind::Valkey
+            | Kind::Memcached => self.version().unwrap_or_default(),
         };
         format!("{}: {version} ({})", self.name, self.command.join(" "))
     }
@@ -150,11 +167,28 @@ pub fn find_all(names: &[String], programs: &[String]) -> io::Result<(Vec<Peer>,
     for (name, command) in wanted {
         let kind = Kind::of(&name).ok_or_else(|| unknown(&name))?;
         match command.map_or_else(|| find(kind), locate) {
-            Some(command) => peers.push(Peer { name, kind, command }),
+            Some(command) => match lack(kind, &command) {
+                None => peers.push(Peer { name, kind, command }),
+                Some(lack) => absent.push(format!("{name}: {lack}")),
+            },
             None => absent.push(format!("{name}: no {} next to pinion-bench or on PATH", kind.program())),
         }
     }
     Ok((peers, absent))
+}
+
+/// What a program that is installed lacks, in its own words.
+fn lack(kind: Kind, command: &[String]) -> Option<String> {
+    if kind != Kind::PinionGlommio {
+        return None;
+    }
+    let (program, rest) = command.split_first()?;
+    let output = Command::new(program).args(rest).args(["--runtime", "glommio", "--check-config"]).output();
+    match output {
+        Ok(output) if output.status.success() => None,
+        Ok(output) => Some(String::from_utf8_lossy(&output.stderr).lines().next().unwrap_or_default().to_owned()),
+        Err(error) => Some(format!("cannot run {program}: {error}")),
+    }
 }
 
 fn unknown(name: &str) -> io::Error {
@@ -168,7 +202,7 @@ fn find(kind: Kind) -> Option<Vec<String>> {
         return Some(vec![own.to_string_lossy().into_owned()]);
     }
     let beside = own.parent()?.join(kind.program());
-    if matches!(kind, Kind::Pinion | Kind::PinionMemcached) && is_program(&beside) {
+    if kind.program() == Kind::Pinion.program() && is_program(&beside) {
         return Some(vec![beside.to_string_lossy().into_owned()]);
     }
     on_path(kind.program()).map(|path| vec![path.to_string_lossy().into_owned()])
@@ -204,6 +238,7 @@ mod tests {
         assert_eq!(Kind::of("valkey-je"), Some(Kind::Valkey));
         assert_eq!(Kind::of("pinion"), Some(Kind::Pinion));
         assert_eq!(Kind::of("pinion-memcached"), Some(Kind::PinionMemcached));
+        assert_eq!(Kind::of("pinion-glommio-2"), Some(Kind::PinionGlommio));
         assert_eq!(Kind::of("pinion-next"), Some(Kind::Pinion));
         assert_eq!(Kind::of("nginx"), None);
     }
