@@ -51,6 +51,12 @@ enum Step {
     Persist { key: u8 },
     Pttl { key: u8 },
     Strlen { key: u8 },
+    Setnx { key: u8, value: String },
+    Getset { key: u8, value: String },
+    Getdel { key: u8 },
+    Getex { key: u8, deadline: &'static str },
+    Setrange { key: u8, at: usize, value: String },
+    Getrange { key: u8, start: usize, end: usize },
     Select { database: usize },
     Rename { from: u8, to: u8, only_new: bool },
     Copy { from: u8, to: u8, database: usize, replace: bool },
@@ -118,6 +124,13 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (key(), 0..DATABASES).prop_map(|(key, database)| Step::Move { key, database }),
         1 => [0..DATABASES, 0..DATABASES].prop_map(|databases| Step::Swap { databases }),
         1 => Just(Step::Random),
+        1 => (key(), value()).prop_map(|(key, value)| Step::Setnx { key, value }),
+        1 => (key(), value()).prop_map(|(key, value)| Step::Getset { key, value }),
+        1 => key().prop_map(|key| Step::Getdel { key }),
+        2 => (key(), prop_oneof![Just(""), Just(" PX 700"), Just(" PERSIST")])
+            .prop_map(|(key, deadline)| Step::Getex { key, deadline }),
+        3 => (key(), 0usize..25_000, value()).prop_map(|(key, at, value)| Step::Setrange { key, at, value }),
+        1 => (key(), 0usize..100, 0usize..30_000).prop_map(|(key, start, end)| Step::Getrange { key, start, end }),
         1 => Just(Step::Keys),
         1 => Just(Step::Flush),
     ]
@@ -231,6 +244,60 @@ impl Model {
         format!(":{}", i64::from(allowed))
     }
 
+    /// The reply to a step that takes or replaces a whole value.
+    fn exchange(&mut self, step: &Step) -> String {
+        match step {
+            Step::Setnx { key, value } => {
+                let is_new = self.live(*key).is_none();
+                self.set(*key, value, &SetDeadline::None, " NX", false);
+                format!(":{}", i64::from(is_new))
+            }
+            Step::Getset { key, value } => self.set(*key, value, &SetDeadline::None, "", true),
+            Step::Getdel { key } => {
+                let old = self.live(*key).map(|entry| entry.value.clone());
+                self.entries().remove(&name(*key));
+                bulk(old.as_deref())
+            }
+            Step::Getex { key, deadline } => {
+                let now_ms = self.now_ms;
+                let Some(entry) = self.live(*key) else { return bulk(None) };
+                match *deadline {
+                    "" => {}
+                    " PERSIST" => entry.expires_at_ms = None,
+                    _ => entry.expires_at_ms = Some(now_ms + 700),
+                }
+                bulk(Some(&entry.value))
+            }
+            other => panic!("{other:?} is answered elsewhere"),
+        }
+    }
+
+    /// The reply to a step that reads or writes a part of a value.
+    fn part(&mut self, step: &Step) -> String {
+        match step {
+            Step::Setrange { key, at, value } => {
+                let (old, expires_at_ms) =
+                    self.live(*key).map_or((String::new(), None), |entry| (entry.value.clone(), entry.expires_at_ms));
+                if value.is_empty() {
+                    return format!(":{}", old.len());
+                }
+                let mut bytes = old.into_bytes();
+                bytes.resize(bytes.len().max(at + value.len()), 0);
+                bytes[*at..at + value.len()].copy_from_slice(value.as_bytes());
+                let value = String::from_utf8(bytes).expect("all is ASCII");
+                let reply = format!(":{}", value.len());
+                self.entries().insert(name(*key), Entry { value, expires_at_ms });
+                reply
+            }
+            Step::Getrange { key, start, end } => {
+                let value = self.live(*key).map_or("", |entry| entry.value.as_str());
+                let end = value.len().min(end + 1);
+                bulk(Some(if *start < end { &value[*start..end] } else { "" }))
+            }
+            other => panic!("{other:?} is answered elsewhere"),
+        }
+    }
+
     /// The reply to a step.
     fn run(&mut self, step: &Step) -> String {
         match step {
@@ -280,6 +347,8 @@ impl Model {
                 }
             }
             Step::Strlen { key } => format!(":{}", self.live(*key).map_or(0, |entry| entry.value.len())),
+            Step::Setnx { .. } | Step::Getset { .. } | Step::Getdel { .. } | Step::Getex { .. } => self.exchange(step),
+            Step::Setrange { .. } | Step::Getrange { .. } => self.part(step),
             Step::Select { database } => {
                 self.selected = *database;
                 "+OK".to_owned()
@@ -344,6 +413,12 @@ fn line(step: &Step) -> String {
         Step::Persist { key } => format!("PERSIST {}", name(*key)),
         Step::Pttl { key } => format!("PTTL {}", name(*key)),
         Step::Strlen { key } => format!("STRLEN {}", name(*key)),
+        Step::Setnx { key, value } => format!("SETNX {} '{value}'", name(*key)),
+        Step::Getset { key, value } => format!("GETSET {} '{value}'", name(*key)),
+        Step::Getdel { key } => format!("GETDEL {}", name(*key)),
+        Step::Getex { key, deadline } => format!("GETEX {}{deadline}", name(*key)),
+        Step::Setrange { key, at, value } => format!("SETRANGE {} {at} '{value}'", name(*key)),
+        Step::Getrange { key, start, end } => format!("GETRANGE {} {start} {end}", name(*key)),
         Step::Select { database } => format!("SELECT {database}"),
         Step::Rename { from, to, only_new } => {
             format!("RENAME{} {} {}", if *only_new { "NX" } else { "" }, name(*from), name(*to))
