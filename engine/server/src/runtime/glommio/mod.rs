@@ -123,7 +123,7 @@ async fn serve(
             }
             Progress::Drained => return Ok(()),
         }
-        if upkeep.is_stopping() {
+        if upkeep.is_stopping(reactor.node()) {
             reactor.begin_drain();
         }
         upkeep.take_settings(reactor.node());
@@ -160,7 +160,8 @@ impl Alarm {
     /// Goes off `longest` after `now_us` or before.
     fn set(&mut self, now_us: u64, longest: Duration) {
         let until_us = now_us + u64::try_from(longest.as_micros()).unwrap_or(u64::MAX / 2);
-        if self.timer.is_some() && (now_us..=until_us).contains(&self.at_us) {
+        // One whose time has come may have gone off unheard.
+        if now_us < self.at_us && self.at_us <= until_us {
             return;
         }
         self.timer = Some(Timer::new(longest));
