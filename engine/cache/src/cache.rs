@@ -636,6 +636,9 @@ impl Cache {
     #[inline]
     pub(crate) fn read(&mut self, key: &Key<'_>) -> Option<Item<'_>> {
         let now_ms = self.now.unix_ms;
+        if self.shards.is_expiry_stopped() {
+            self.shards.expire_key(key, now_ms, &mut self.statistics);
+        }
         let item = if self.is_untouching { self.shards.peek(key, now_ms) } else { self.shards.get(key, now_ms) };
         match item {
             Some(_) => self.statistics.keyspace_hits += 1,
@@ -646,6 +649,9 @@ impl Cache {
 
     /// The item of `key` for a command that asks about it: counted as a hit or miss, but not as a use.
     pub(crate) fn peek(&mut self, key: &Key<'_>) -> Option<Item<'_>> {
+        if self.shards.is_expiry_stopped() {
+            self.shards.expire_key(key, self.now.unix_ms, &mut self.statistics);
+        }
         let item = self.shards.peek(key, self.now.unix_ms);
         match item {
             Some(_) => self.statistics.keyspace_hits += 1,

@@ -5,6 +5,8 @@
 //!
 //! Absent on purpose: sockets and buffers. The server tells what it knows through `Session::wire`.
 
+use std::net::SocketAddr;
+
 use protocol::Version;
 use slab::Slab;
 
@@ -29,6 +31,14 @@ pub struct ClientOrigin {
     pub local_address: String,
     /// File descriptor.
     pub fd: i32,
+}
+
+impl ClientOrigin {
+    /// True if the peer is on this host.
+    pub(crate) fn is_local(&self) -> bool {
+        let is_loopback = |address: SocketAddr| address.ip().to_canonical().is_loopback();
+        self.address.starts_with('/') || self.address.parse().is_ok_and(is_loopback)
+    }
 }
 
 /// What the server knows about a connection's buffers, in bytes unless it says otherwise.

@@ -48,6 +48,28 @@ pub(crate) struct InForce {
     pub latency_percentiles: Vec<f64>,
     /// `latency-monitor-threshold`; 0 for never.
     pub latency_threshold_ms: u64,
+    /// `enable-debug-command`.
+    pub debug: DebugAccess,
+}
+
+/// Who may use DEBUG.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum DebugAccess {
+    #[default]
+    No,
+    Yes,
+    /// Clients on this host.
+    Local,
+}
+
+impl DebugAccess {
+    fn parse(name: &str) -> DebugAccess {
+        match name {
+            "yes" => DebugAccess::Yes,
+            "local" => DebugAccess::Local,
+            _ => DebugAccess::No,
+        }
+    }
 }
 
 /// Redis's default for `proto-max-bulk-len`.
@@ -86,6 +108,9 @@ impl InForce {
             ),
             latency_threshold_ms: number("latency-monitor-threshold").unwrap_or(0),
             policy: config.get("maxmemory-policy").and_then(|name| Policy::parse(&name)).unwrap_or_default(),
+            debug: config
+                .get("enable-debug-command")
+                .map_or_else(DebugAccess::default, |name| DebugAccess::parse(&name)),
         }
     }
 

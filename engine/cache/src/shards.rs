@@ -26,6 +26,8 @@ pub(crate) struct Shards {
     databases: [Keyspace; DATABASE_COUNT],
     /// The time of this tick, in Unix milliseconds.
     now_ms: u64,
+    /// When upkeep stopped removing what has expired, if it did: its clock stands still then.
+    expiry_stopped_at_ms: Option<u64>,
     /// Departures of one upkeep step; empty between steps. Kept for its allocation.
     departed: Vec<Departed>,
 }
@@ -49,6 +51,7 @@ impl Shards {
             random: Random::new(seed),
             databases: std::array::from_fn(|database| Keyspace(database as u16)),
             now_ms: 0,
+            expiry_stopped_at_ms: None,
             departed: Vec::new(),
         })
     }
@@ -269,6 +272,7 @@ impl Shards {
 
     /// Removes what has expired from all shards, a bounded amount; true if there is more to do now.
     pub fn expire(&mut self, now_ms: u64, statistics: &mut Statistics) -> bool {
+        let now_ms = self.expiry_stopped_at_ms.unwrap_or(now_ms);
         let mut more = false;
         for (index, shard) in self.shards.iter_mut().enumerate() {
             let departed = &mut self.departed;
@@ -288,6 +292,27 @@ impl Shards {
         self.memory.is_lowering()
     }
 
+    /// Lets upkeep remove what expires, or stop it.
+    pub fn set_active_expiry(&mut self, is_on: bool, now_ms: u64) {
+        self.expiry_stopped_at_ms = if is_on { None } else { Some(self.expiry_stopped_at_ms.unwrap_or(now_ms)) };
+    }
+
+    /// True if upkeep leaves what has expired.
+    #[inline]
+    pub fn is_expiry_stopped(&self) -> bool {
+        self.expiry_stopped_at_ms.is_some()
+    }
+
+    /// Removes an item that has expired, since upkeep does not.
+    #[cold]
+    pub fn expire_key(&mut self, key: &Key<'_>, now_ms: u64, statistics: &mut Statistics) {
+        if self.peek(key, now_ms).is_none() {
+            // A removal needs no room.
+            let removed = self.apply(&Change::Remove { key: *key });
+            statistics.expired_keys += u64::from(removed == Ok(true));
+        }
+    }
+
     /// The memory that all shards share.
     pub fn memory_mut(&mut self) -> &mut Memory {
         &mut self.memory
@@ -300,7 +325,8 @@ impl Shards {
 
     /// When upkeep wants to be called next, in Unix milliseconds.
     pub fn next_deadline_ms(&self) -> Option<u64> {
-        self.shards.iter().filter_map(|shard| shard.store().next_deadline_ms()).min()
+        let next_ms = self.shards.iter().filter_map(|shard| shard.store().next_deadline_ms()).min();
+        next_ms.filter(|&next_ms| self.expiry_stopped_at_ms.is_none_or(|stopped_ms| next_ms <= stopped_ms))
     }
 
     /// From deadlines to the removals by upkeep, over all shards.

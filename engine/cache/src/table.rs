@@ -13,9 +13,9 @@ use crate::answer::Answer;
 use crate::cache::{Cache, Outcome};
 use crate::call::Call;
 use crate::commands::{
-    acl, bitfield, bitop, bits, client, client_kill, command, conditions, config, connection, exchange, expiry, floats,
-    flush, getkeys, info, keys, latency, lcs, many, memory, monitor, moves, numbers, object, pause, ranges, scan,
-    scripts, server, set, shutdown, slowlog, strings, transaction,
+    acl, bitfield, bitop, bits, client, client_kill, command, conditions, config, connection, debug, exchange, expiry,
+    floats, flush, getkeys, info, keys, latency, lcs, many, memory, monitor, moves, numbers, object, pause, ranges,
+    scan, scripts, server, set, shutdown, slowlog, strings, transaction,
 };
 use crate::route::padded;
 use crate::spec::{Spec, flag};
@@ -159,6 +159,7 @@ table! {
     AclUsers => acl::users, ACL_USERS;
     AclCat => acl::cat, ACL_CAT;
     AclHelp => acl::help, ACL_HELP;
+    Debug => debug::debug, DEBUG;
     Command => command::command, COMMAND;
     CommandCount => command::count, COMMAND_COUNT;
     CommandDocs => command::docs, COMMAND_DOCS;

@@ -10,6 +10,7 @@ pub(crate) mod command;
 pub(crate) mod conditions;
 pub(crate) mod config;
 pub(crate) mod connection;
+pub(crate) mod debug;
 pub(crate) mod exchange;
 pub(crate) mod expiry;
 pub(crate) mod floats;

@@ -330,6 +330,7 @@ fn render_many<'a>(
 struct Settings(BTreeMap<&'static str, String>);
 
 const SETTINGS: &[(&str, &str)] = &[
+    ("enable-debug-command", "no"),
     ("maxmemory", "67108864"),
     ("maxmemory-policy", "allkeys-s3fifo"),
     ("proto-max-bulk-len", "536870912"),
@@ -341,6 +342,7 @@ const SETTINGS: &[(&str, &str)] = &[
     ("latency-monitor-threshold", "0"),
 ];
 const NAMES: &[&str] = &[
+    "enable-debug-command",
     "maxmemory",
     "maxmemory-policy",
     "proto-max-bulk-len",

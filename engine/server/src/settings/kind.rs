@@ -221,6 +221,29 @@ impl<T: Named> Kind for Choice<T> {
     }
 }
 
+/// Who may use a command that is off by default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Nobody.
+    No,
+    /// Every client.
+    Yes,
+    /// Clients on this host.
+    Local,
+}
+
+impl Named for Access {
+    const ALL: &'static [Access] = &[Access::No, Access::Yes, Access::Local];
+
+    fn name(self) -> &'static str {
+        match self {
+            Access::No => "no",
+            Access::Yes => "yes",
+            Access::Local => "local",
+        }
+    }
+}
+
 /// How much is logged, in Redis's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogLevel {

@@ -33,7 +33,7 @@ pub use cores::Cores;
 pub use error::{Refusal, SettingsError};
 pub use host::{Facts, memory_allowed};
 pub use import::{Imported, import};
-pub use kind::{Form, LogFormat, LogLevel};
+pub use kind::{Access, Form, LogFormat, LogLevel};
 pub use live::Live;
 pub use load::{FILE_BYTES_MAX, FileText, Loaded, ReadFile, Startup, load};
 pub use network::{BindAddress, OutputLimits};
@@ -121,6 +121,9 @@ table::settings! {
 
         /// Serves only loopback clients as long as there is no password.
         protected_mode: bool = "yes" in YesNo, AnyTime;
+
+        /// Who may use DEBUG, which is for tests: nobody, every client, or clients on this host.
+        enable_debug_command: Access = "no" in Choice::<Access>::new(), AtStart;
 
         /// Longest single argument of a request.
         proto_max_bulk_len: u64 = "512mb" in Memory { range: MIB..=GIB, zero: false }, AnyTime;
