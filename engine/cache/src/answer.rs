@@ -43,7 +43,7 @@ impl Refusal {
 }
 
 /// The error reply when memory is full, or when a value is larger than memory may ever hold.
-pub const OUT_OF_MEMORY: &str = "OOM command not allowed when used memory > 'maxmemory'.";
+const OUT_OF_MEMORY: &str = "OOM command not allowed when used memory > 'maxmemory'.";
 
 impl From<NoRoom> for Refusal {
     fn from(_: NoRoom) -> Refusal {

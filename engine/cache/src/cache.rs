@@ -18,7 +18,7 @@ use protocol::{Reply, Request};
 
 use crate::answer::Refusal;
 use crate::call::{Call, KEY_TOO_LONG};
-use crate::clients::{ClientIndex, ClientOrigin, Clients, Session, mode};
+use crate::clients::{ClientIndex, ClientOrigin, Clients, Session, Waiting, mode};
 use crate::config::{Config, InForce};
 use crate::effect::{Effect, Effects};
 use crate::facts::Facts;
@@ -386,9 +386,12 @@ impl Cache {
         let session = self.clients.get_mut(client);
         let is_silent = session.modes() & (mode::SILENT | mode::SKIPPED) != 0;
         session.set_mode(mode::SKIPPED, false);
-        if is_silent {
-            outcome = self.finish(client, outcome, reply);
-            reply.rewind(start);
+        match &mut outcome {
+            // It comes here again when it is no longer held back.
+            Outcome::Job(job) if job.is_postponed() => session.set_mode(mode::SKIP_NEXT, is_skipped),
+            Outcome::Job(job) => job.is_silent = is_silent,
+            Outcome::Done | Outcome::Close if is_silent => reply.rewind(start),
+            Outcome::Done | Outcome::Close => {}
         }
         outcome
     }
@@ -427,7 +430,7 @@ impl Cache {
     }
 
     fn hold(&mut self, client: ClientIndex, prepared: &Prepared, request: Request<'_>) -> Outcome {
-        self.clients.get_mut(client).set_waiting(true);
+        self.clients.get_mut(client).set_waiting(Some(Waiting::Held));
         Outcome::Job(Box::new(Job::postponed(*prepared, request)))
     }
 
@@ -465,7 +468,7 @@ impl Cache {
         if is_held {
             return None;
         }
-        self.clients.get_mut(client).set_waiting(false);
+        self.clients.get_mut(client).set_waiting(None);
         Some(self.execute(client, prepared, request, reply))
     }
 
@@ -498,6 +501,19 @@ impl Cache {
         }
     }
 
+    /// Answers a request that was not kept because its value is longer than there is room for.
+    #[cold]
+    pub fn refuse_oversized(&mut self, client: ClientIndex, reply: &mut Reply<'_>) {
+        let start = reply.mark();
+        self.abort_transaction(client);
+        self.refuse(&Refusal::NO_ROOM, reply);
+        let session = self.clients.get_mut(client);
+        if session.modes() & (mode::SILENT | mode::SKIP_NEXT) != 0 {
+            session.set_mode(mode::SKIP_NEXT, false);
+            reply.rewind(start);
+        }
+    }
+
     /// Runs a command that was queued, to its end.
     pub(crate) fn execute_queued(
         &mut self,
@@ -517,11 +533,13 @@ impl Cache {
     /// Runs what a command has left to do, at once: inside a transaction nothing waits.
     fn finish(&mut self, client: ClientIndex, outcome: Outcome, reply: &mut Reply<'_>) -> Outcome {
         let Outcome::Job(mut job) = outcome else { return outcome };
+        job.wait_no_longer();
         loop {
             match self.run_slice(client, &mut job, reply) {
-                JobState::Done | JobState::Parked => return Outcome::Done,
+                JobState::Done => return Outcome::Done,
                 JobState::Close => return Outcome::Close,
                 JobState::More => {}
+                JobState::Parked => unreachable!("a wait whose time is up is done"),
             }
         }
     }

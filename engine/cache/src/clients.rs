@@ -7,6 +7,7 @@
 
 use std::net::SocketAddr;
 
+use hashbrown::HashTable;
 use protocol::Version;
 use slab::Slab;
 
@@ -94,10 +95,10 @@ pub struct Session {
     library_version: String,
     commands: u64,
     transaction: Option<Box<Transaction>>,
-    is_waiting: bool,
+    waiting: Option<Waiting>,
     was_unblocked: Option<Unblocking>,
     /// Keys it watches.
-    pub(crate) watches: Vec<Watch>,
+    pub(crate) watches: HashTable<Watch>,
     /// Gets the commands of all clients.
     pub(crate) is_monitor: bool,
     /// CLIENT NO-EVICT. Clients are never evicted here; it is shown as asked for.
@@ -106,6 +107,15 @@ pub struct Session {
     pub wire: Wire,
     /// The server's number for the connection.
     pub connection: u32,
+}
+
+/// What a command waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waiting {
+    /// The end of a pause.
+    Held,
+    /// Replicas, as WAIT does.
+    Replicas,
 }
 
 /// How CLIENT UNBLOCK ends a wait.
@@ -154,6 +164,11 @@ impl Session {
     #[inline]
     pub fn database(&self) -> usize {
         usize::from(self.database)
+    }
+
+    /// True if it gets the commands of all clients.
+    pub fn is_monitor(&self) -> bool {
+        self.is_monitor
     }
 
     /// When it last sent a command, in monotonic microseconds.
@@ -227,20 +242,15 @@ impl Session {
         self.transaction.take().map(|transaction| *transaction)
     }
 
-    /// True while a command of its waits for something.
-    pub(crate) fn is_waiting(&self) -> bool {
-        self.is_waiting
-    }
-
-    /// Notes that a command of its waits, or no longer does.
-    pub(crate) fn set_waiting(&mut self, waiting: bool) {
-        self.is_waiting = waiting;
+    /// Notes what a command of its waits for, if for anything.
+    pub(crate) fn set_waiting(&mut self, waiting: Option<Waiting>) {
+        self.waiting = waiting;
         self.was_unblocked = None;
     }
 
     /// True if another client may end its wait.
     pub(crate) fn may_be_unblocked(&self) -> bool {
-        self.is_waiting && self.last_command == Some(Command::Wait) && self.was_unblocked.is_none()
+        self.waiting == Some(Waiting::Replicas) && self.was_unblocked.is_none()
     }
 
     /// Ends its wait by order of another client.
@@ -313,7 +323,7 @@ impl Session {
         let states = [
             (self.is_monitor, 'O'),
             (self.modes & mode::TRANSACTION != 0, 'x'),
-            (self.is_waiting, 'b'),
+            (self.waiting.is_some(), 'b'),
             (self.origin.address.starts_with('/'), 'U'),
             (self.is_kept, 'e'),
             (self.modes & mode::NO_TOUCH != 0, 'T'),
@@ -348,9 +358,9 @@ impl Clients {
             library_version: String::new(),
             commands: 0,
             transaction: None,
-            is_waiting: false,
+            waiting: None,
             was_unblocked: None,
-            watches: Vec::new(),
+            watches: HashTable::new(),
             is_monitor: false,
             is_kept: false,
             wire: Wire::default(),

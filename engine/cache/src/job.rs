@@ -13,7 +13,7 @@ use protocol::{Reply, Request, Version};
 
 use crate::answer::Refusal;
 use crate::cache::{Cache, Outcome, Prepared};
-use crate::clients::{ClientIndex, Unblocking};
+use crate::clients::{ClientIndex, Unblocking, Waiting};
 use crate::glob::{self, Case};
 use crate::owned::OwnedRequest;
 use crate::slowlog::Asked;
@@ -39,6 +39,8 @@ pub enum JobState {
 #[derive(Debug, Default)]
 pub struct Job {
     kind: Kind,
+    /// Its client wants no reply to it.
+    pub(crate) is_silent: bool,
     /// What its slices took so far.
     pub(crate) spent_ns: u64,
     /// Whose command it is, for the statistics; `None` before it has begun.
@@ -96,7 +98,27 @@ impl Job {
         Kind::Wait { until_us }.into()
     }
 
-    /// Bytes that it holds, for accounting and for output limits.
+    /// True if a pause holds it back.
+    pub(crate) fn is_postponed(&self) -> bool {
+        matches!(self.kind, Kind::Postponed(..))
+    }
+
+    /// Ends a wait: when it runs next its time is up.
+    pub(crate) fn wait_no_longer(&mut self) {
+        if let Kind::Wait { until_us } = &mut self.kind {
+            *until_us = Some(0);
+        }
+    }
+
+    /// Bytes of its reply so far, for output limits.
+    pub fn reply_bytes(&self) -> usize {
+        match &self.kind {
+            Kind::Keys(listing) => listing.found.len(),
+            Kind::Postponed(..) | Kind::Wait { .. } => 0,
+        }
+    }
+
+    /// Bytes that it holds, for accounting.
     pub fn held_bytes(&self) -> usize {
         match &self.kind {
             Kind::Keys(listing) => listing.found.capacity() + listing.pattern.capacity(),
@@ -107,6 +129,15 @@ impl Job {
 
     /// Goes on for a bounded time.
     pub(crate) fn run(&mut self, cache: &mut Cache, client: ClientIndex, reply: &mut Reply<'_>) -> JobState {
+        let (start, is_silent) = (reply.mark(), self.is_silent);
+        let state = self.advance(cache, client, reply);
+        if is_silent {
+            reply.rewind(start);
+        }
+        state
+    }
+
+    fn advance(&mut self, cache: &mut Cache, client: ClientIndex, reply: &mut Reply<'_>) -> JobState {
         match &mut self.kind {
             Kind::Keys(listing) => listing.run(cache, reply),
             Kind::Postponed(prepared, request) => {
@@ -155,13 +186,13 @@ fn wait(cache: &mut Cache, client: ClientIndex, until_us: Option<u64>, reply: &m
     let session = cache.clients.get_mut(client);
     let unblocked = session.was_unblocked();
     if unblocked.is_none() && until_us.is_none_or(|until_us| now_us < until_us) {
-        session.set_waiting(true);
+        session.set_waiting(Some(Waiting::Replicas));
         if let Some(until_us) = until_us {
             cache.wake_at(until_us);
         }
         return JobState::Parked;
     }
-    session.set_waiting(false);
+    session.set_waiting(None);
     match unblocked {
         Some(Unblocking::Error) => {
             cache.refuse(&Refusal::text("UNBLOCKED client unblocked via CLIENT UNBLOCK"), reply);

@@ -46,7 +46,6 @@ mod watch;
 #[path = "../tests/rig/mod.rs"]
 mod rig;
 
-pub use answer::OUT_OF_MEMORY;
 pub use cache::{Cache, CacheOptions, Outcome, Prepared, shard_count};
 pub use clients::{ClientIndex, ClientOrigin, DATABASE_COUNT, Session, Wire};
 pub use config::Config;

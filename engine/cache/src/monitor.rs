@@ -23,6 +23,8 @@ const LINES_PER_SECOND: u64 = 20_000;
 const LINES_AT_ONCE: u64 = 4_000;
 /// Bytes of one argument that a line shows; more is cut and counted.
 const ARG_BYTES_MAX: usize = 4096;
+/// Bytes of a line from which on no further argument is shown; the rest is counted.
+const LINE_BYTES_MAX: usize = 64 * 1024;
 
 /// Who monitors, and how many lines they may still get.
 #[derive(Debug, Default)]
@@ -103,6 +105,10 @@ impl Cache {
         }
         for (index, arg) in request.args().iter().enumerate() {
             line.push(' ');
+            if line.len() > LINE_BYTES_MAX {
+                let _ = write!(line, "... ({} more arguments)", request.len() - index);
+                break;
+            }
             if is_secret(command, request, index) {
                 line.push_str("\"(redacted)\"");
             } else {

@@ -10,6 +10,7 @@
 //! - What a transaction holds is charged, and bounded over all clients together.
 //! - A client's watched keys are registered with their shards until EXEC, DISCARD, UNWATCH, RESET or its end.
 
+use hashbrown::hash_table::Entry;
 use item::{Key, Keyspace, Place};
 
 use crate::cache::Cache;
@@ -77,17 +78,23 @@ impl Watch {
 }
 
 impl Cache {
+    /// True if transactions and watches may hold so many more keys or requests, of so many bytes together.
+    pub(crate) fn may_hold(&self, count: usize, bytes: usize) -> bool {
+        (self.transaction_bytes + count * size_of::<Watch>() + bytes) as u64 <= self.shards.memory().value_bytes_max()
+    }
+
     /// Watches a key for a client, once.
     pub(crate) fn watch(&mut self, client: ClientIndex, key: &Key<'_>) {
         let session = self.clients.get_mut(client);
         let database = session.database();
-        if session.watches.iter().any(|watch| watch.is(database, key)) {
+        let hash = |watch: &Watch| watch.place.hash;
+        let Entry::Vacant(entry) = session.watches.entry(key.place.hash, |watch| watch.is(database, key), hash) else {
             return;
-        }
+        };
         let existed = self.shards.peek(key, self.now.unix_ms).is_some();
         let changes = self.shards.watch(key);
         let (keyspace, place) = (key.keyspace, key.place);
-        session.watches.push(Watch { database, keyspace, place, bytes: key.bytes.into(), existed, changes });
+        entry.insert(Watch { database, keyspace, place, bytes: key.bytes.into(), existed, changes });
         self.transaction_bytes += size_of::<Watch>() + key.bytes.len();
     }
 

@@ -187,7 +187,7 @@ impl Connection {
     /// Wire bytes that the peer has not taken yet.
     #[inline]
     pub fn unsent_bytes(&mut self) -> usize {
-        self.replies.owed_bytes() + self.replies.job_bytes() + self.sending.unwrap_or(0)
+        self.replies.owed_bytes() + self.replies.job_reply_bytes() + self.sending.unwrap_or(0)
     }
 
     /// Unread bytes above which it is paused, given the limit for those that read.

@@ -4,7 +4,7 @@
 //!
 //! Absent on purpose: what commands mean, in either protocol.
 
-use cache::{Cache, ClientIndex, OUT_OF_MEMORY, Prepared};
+use cache::{Cache, ClientIndex, Prepared};
 use protocol::memcache::{self, LineTooLong};
 use protocol::resp::{self, Fed, Parsed, ProtocolError};
 use protocol::{Arg, Reply, Request};
@@ -100,7 +100,7 @@ impl Dialect for Resp {
     fn execute_assembled(node: &mut Node, index: u32, client: ClientIndex, assembler: &Assembler) {
         let Assembler::Resp(assembler) = assembler else { return };
         if assembler.was_oversized() {
-            return answer(node, index, client, |_, reply| reply.error(OUT_OF_MEMORY));
+            return answer(node, index, client, |cache, reply| cache.refuse_oversized(client, reply));
         }
         let mut args = std::mem::take(&mut node.assembled_args);
         assembler.with_request(&mut args, |request| {

@@ -7,6 +7,7 @@
 
 use cache::{ClientIndex, Effect};
 
+use crate::connection::State;
 use crate::node::Node;
 
 /// Carries out what commands have asked for since the last time.
@@ -33,6 +34,10 @@ fn close(node: &mut Node, client: ClientIndex) {
     let index = node.cache.session(client).connection;
     if let Some(connection) = node.connections.at(index) {
         connection.is_doomed = true;
+        if connection.state == State::Open {
+            // Nothing more of it is served in this tick.
+            connection.state = State::Draining;
+        }
     }
     node.mark_dirty(index);
 }
@@ -41,6 +46,10 @@ fn send(node: &mut Node, client: ClientIndex, bytes: &[u8]) {
     let index = node.cache.session(client).connection;
     let bytes_max = node.limits.unsent_pause_bytes;
     let Some(connection) = node.connections.at(index) else { return };
+    if connection.state != State::Open {
+        // A monitor that leaves would otherwise never have been sent all.
+        return;
+    }
     if connection.unsent_bytes() + bytes.len() > bytes_max {
         node.counters.dropped_push_bytes += bytes.len() as u64;
         return;

@@ -14,7 +14,7 @@ use crate::replies::Encoded;
 pub fn run(node: &mut Node) {
     if node.wakes_seen != node.cache.wakes() {
         node.wakes_seen = node.cache.wakes();
-        node.jobs.append(&mut node.parked);
+        node.unpark();
     }
     // A connection whose next job waits behind this one is pushed again below, and runs in the next tick.
     for index in std::mem::take(&mut node.jobs) {
@@ -24,7 +24,7 @@ pub fn run(node: &mut Node) {
 
 fn run_front(node: &mut Node, index: u32) {
     let Some(connection) = node.connections.at(index) else { return };
-    if connection.state == State::Closing {
+    if connection.state == State::Closing || connection.is_doomed {
         return;
     }
     let Some(client) = connection.client else { return };
@@ -41,7 +41,8 @@ fn run_front(node: &mut Node, index: u32) {
             node.mark_dirty(index);
         }
         JobState::Parked => {
-            node.parked.push(index);
+            let token = connection.token;
+            node.parked.push(token);
             node.recharge(index);
             // Its peer may have ended meanwhile.
             node.mark_dirty(index);

@@ -186,9 +186,12 @@ pub fn enforce_time_limits<R: Ring>(node: &mut Node, ring: &mut R, index: u32) {
     }
     node.observe(index);
     let is_crowded = node.is_crowded();
+    let is_monitor = node.client(index).is_some_and(|client| node.cache.session(client).is_monitor());
     let Some(connection) = node.connections.at(index) else { return };
-    if idle.is_some_and(|idle| u128::from(now_us - connection.active_us.max(connection.progress_us)) > idle.as_micros())
-    {
+    // Who waits for us is not idle, unless we could not see that it left.
+    let is_owed = is_monitor || connection.is_parked && connection.receiving != Receiving::Off;
+    let silent_us = u128::from(now_us - connection.active_us.max(connection.progress_us));
+    if idle.is_some_and(|idle| silent_us > idle.as_micros()) && !is_owed {
         node.counters.idle_closes += 1;
         begin_close(ring, connection);
         node.mark_dirty(index);
@@ -237,6 +240,9 @@ fn finish_close<R: Ring>(node: &mut Node, ring: &mut R, index: u32) -> bool {
     }
     let connection = node.connections.remove(index);
     ring.close(connection.socket);
+    if connection.is_parked {
+        node.forget_parked();
+    }
     node.charged_bytes -= connection.charged_bytes;
     node.promised_bytes -= connection.promised_bytes;
     if let Some(client) = connection.client {

@@ -98,8 +98,10 @@ pub struct Node {
     pub run_list: VecDeque<u32>,
     /// Connections with a long command under way; one may stand here several times.
     pub jobs: Vec<u32>,
-    /// Connections whose front job waits to be woken; some may be gone.
-    pub parked: Vec<u32>,
+    /// Connections whose front job waits to be woken; less than half of them may be gone.
+    pub parked: Vec<Token>,
+    /// How many of them left since the list was last looked through.
+    parked_gone: usize,
     /// `Cache::wakes` when they were last woken.
     pub wakes_seen: u64,
     /// How the core does nothing for a while, as DEBUG SLEEP asks; the simulator's does nothing at all.
@@ -134,6 +136,7 @@ impl Node {
             run_list: VecDeque::new(),
             jobs: Vec::new(),
             parked: Vec::new(),
+            parked_gone: 0,
             wakes_seen: 0,
             sleep: |_| {},
             is_stop_asked: false,
@@ -214,6 +217,26 @@ impl Node {
         if !connection.on_run_list {
             connection.on_run_list = true;
             self.run_list.push_back(index);
+        }
+    }
+
+    /// Has the jobs of all parked connections look again whether they may go on.
+    pub fn unpark(&mut self) {
+        for token in std::mem::take(&mut self.parked) {
+            if self.connections.of(token).is_some() {
+                self.jobs.push(token.slot);
+            }
+        }
+        self.parked_gone = 0;
+    }
+
+    /// A parked connection has left. Looks through the list now and then: what waits for ever is never woken.
+    pub fn forget_parked(&mut self) {
+        self.parked_gone += 1;
+        if self.parked_gone * 2 > self.parked.len() {
+            let connections = &mut self.connections;
+            self.parked.retain(|token| connections.of(*token).is_some());
+            self.parked_gone = 0;
         }
     }
 

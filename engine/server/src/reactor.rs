@@ -412,7 +412,9 @@ impl<R: Ring, C: Clock> Reactor<R, C> {
         {
             return Progress::Drained;
         }
-        if self.maintain_more || !self.node.run_list.is_empty() || !self.node.jobs.is_empty() {
+        // A job may have woken others that had run before it.
+        let has_jobs = !self.node.jobs.is_empty() || self.node.wakes_seen != self.node.cache.wakes();
+        if self.maintain_more || !self.node.run_list.is_empty() || has_jobs {
             return Progress::Busy;
         }
         let until_deadline = match self.node.cache.next_deadline_ms() {

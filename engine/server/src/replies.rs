@@ -78,11 +78,19 @@ pub struct Replies<J = Box<Job>> {
 impl Replies<Box<Job>> {
     /// Bytes that waiting jobs hold.
     pub fn job_bytes(&self) -> usize {
-        let held = |slot: &Slot<Box<Job>>| match slot {
-            Slot::Waiting(job) => job.held_bytes(),
-            Slot::Ready(_) => 0,
-        };
-        self.slots.iter().map(held).sum()
+        self.jobs().map(|job| job.held_bytes()).sum()
+    }
+
+    /// Bytes of replies that waiting jobs have made so far.
+    pub fn job_reply_bytes(&self) -> usize {
+        self.jobs().map(|job| job.reply_bytes()).sum()
+    }
+
+    fn jobs(&self) -> impl Iterator<Item = &Job> {
+        self.slots.iter().filter_map(|slot| match slot {
+            Slot::Waiting(job) => Some(&**job),
+            Slot::Ready(_) => None,
+        })
     }
 }
 

@@ -15,7 +15,8 @@ use crate::time::Now;
 pub(crate) const CLIENT_KILL: Spec = Spec {
     name: "client|kill",
     arity: -3,
-    flags: flag::ADMIN | flag::NOSCRIPT | flag::LOADING | flag::STALE,
+    // Nothing of those that it closes runs after it.
+    flags: flag::ADMIN | flag::NOSCRIPT | flag::LOADING | flag::STALE | flag::BARRIER,
     since: "2.4.0",
     summary: "Closes connections: the one with an address, or all that pass the filters.",
     complexity: "O(N), N connections",

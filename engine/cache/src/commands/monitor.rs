@@ -94,4 +94,18 @@ mod tests {
         assert!(lines[0].ends_with("[0 pinion] \"monitor\" \"skipped\" \"6000\""), "{lines:?}");
         assert_eq!(lines.len(), 2);
     }
+
+    #[test]
+    fn a_line_is_bounded_however_many_arguments_there_are() {
+        let mut rig = Rig::new();
+        rig.check(&[("MONITOR", "+OK")]);
+        let monitor = rig.switch_client();
+        let values: String = (0..100).map(|i| format!(" k{i} {}", "v".repeat(4000))).collect();
+        rig.check(&[(&format!("MSET{values}"), "+OK")]);
+        let effects = rig.cache.take_effects();
+        let [crate::Effect::Send(client, line)] = &effects[..] else { panic!("one line: {effects:?}") };
+        assert_eq!(*client, monitor);
+        assert!(line.len() < 128 * 1024, "{}", line.len());
+        assert!(line.ends_with(b" more arguments)\r\n"));
+    }
 }

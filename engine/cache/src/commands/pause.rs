@@ -181,4 +181,59 @@ mod tests {
         rig.advance_ms(10_000_000);
         assert_eq!(rig.go_on(&mut wait), None, "0 is for ever");
     }
+
+    /// A client that wants no replies had its held commands thrown away: what it did not want to read was finished at
+    /// once, and a held command had nothing to finish.
+    #[test]
+    fn who_wants_no_reply_is_held_back_and_runs_afterwards() {
+        for (quiet, next) in [("CLIENT REPLY OFF", ""), ("CLIENT REPLY SKIP", "+PONG")] {
+            let mut rig = Rig::new();
+            let pauser = rig.switch_client();
+            rig.check(&[(quiet, "")]);
+            let silent = rig.switch_to(pauser);
+            rig.check(&[("CLIENT PAUSE 100 WRITE", "+OK")]);
+            rig.switch_to(silent);
+            let mut held = rig.begin("SET k v");
+            assert_eq!(rig.go_on(&mut held), None);
+            rig.advance_ms(100);
+            assert_eq!(rig.go_on(&mut held).as_deref(), Some(""), "{quiet}");
+            rig.check(&[("PING", next)]);
+            rig.switch_to(pauser);
+            rig.check(&[("GET k", "'v'")]);
+        }
+    }
+
+    #[test]
+    fn a_silent_wait_waits() {
+        let mut rig = Rig::new();
+        rig.check(&[("CLIENT REPLY SKIP", "")]);
+        let mut wait = rig.begin("WAIT 1 50");
+        assert_eq!(rig.go_on(&mut wait), None);
+        rig.advance_ms(50);
+        assert_eq!(rig.go_on(&mut wait).as_deref(), Some(""));
+        rig.check(&[("PING", "+PONG")]);
+    }
+
+    /// WAIT inside EXEC wrote nothing, so the array of replies was one short and the next reply was taken for its last.
+    #[test]
+    fn inside_a_transaction_nothing_waits() {
+        let mut rig = Rig::new();
+        rig.check(&[("MULTI", "+OK"), ("WAIT 1 0", "+QUEUED"), ("WAIT 1 50", "+QUEUED"), ("EXEC", "[:0 :0]")]);
+        assert!(!rig.run("CLIENT LIST").contains("flags=b"));
+    }
+
+    #[test]
+    fn who_is_held_back_cannot_be_unblocked_even_if_it_has_waited_before() {
+        let mut rig = Rig::new();
+        let mut wait = rig.begin("WAIT 1 10");
+        rig.advance_ms(10);
+        assert_eq!(rig.go_on(&mut wait).as_deref(), Some(":0"));
+        rig.check(&[("CLIENT PAUSE 100 WRITE", "+OK")]);
+        let mut held = rig.begin("SET k v");
+        let client = rig.switch_client();
+        rig.check(&[("CLIENT UNBLOCK 1", ":0")]);
+        rig.advance_ms(100);
+        rig.switch_to(client);
+        assert_eq!(rig.go_on(&mut held).as_deref(), Some("+OK"));
+    }
 }

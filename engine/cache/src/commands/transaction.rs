@@ -26,7 +26,8 @@ pub(crate) const MULTI: Spec = Spec {
 pub(crate) const EXEC: Spec = Spec {
     name: "exec",
     arity: 1,
-    flags: flag::NOSCRIPT | flag::LOADING | flag::STALE | flag::SKIP_SLOWLOG,
+    // What it ran may have been CLIENT PAUSE or CLIENT KILL.
+    flags: flag::NOSCRIPT | flag::LOADING | flag::STALE | flag::SKIP_SLOWLOG | flag::BARRIER,
     since: "1.2.0",
     summary: "Runs what was queued, unless a watched key has changed.",
     complexity: "that of the commands queued",
@@ -101,7 +102,11 @@ pub(crate) fn discard(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) 
 
 pub(crate) fn watch(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     call.check_keys(1)?;
-    for arg in call.args_from(1) {
+    let keys = call.args_from(1);
+    if !cache.may_hold(keys.len(), keys.iter().map(|key| key.bytes().len()).sum()) {
+        return Err(Refusal::NO_ROOM);
+    }
+    for arg in keys {
         let key = item::Key { keyspace: call.keyspace, place: cache.shards.place(arg.bytes()), bytes: arg.bytes() };
         cache.watch(call.client, &key);
     }
@@ -118,6 +123,7 @@ pub(crate) fn unwatch(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) 
 mod tests {
     use crate::rig::{Rig, check};
 
+    const OUT_OF_MEMORY: &str = "-OOM command not allowed when used memory > 'maxmemory'.";
     const ABORTED: &str = "-EXECABORT Transaction discarded because of previous errors.";
 
     #[test]
@@ -255,5 +261,32 @@ mod tests {
         }
         rig.check(&[("EXEC", ABORTED), ("EXISTS k", ":0")]);
         assert_eq!(rig.cache.transaction_bytes, 0);
+    }
+
+    /// A value that there was no room to receive was refused, and EXEC ran the rest.
+    #[test]
+    fn a_request_that_was_too_large_to_be_kept_aborts_the_transaction() {
+        let mut rig = Rig::new();
+        rig.check(&[("MULTI", "+OK"), ("SET a 1", "+QUEUED")]);
+        assert_eq!(rig.refuse_oversized(), OUT_OF_MEMORY);
+        rig.check(&[("SET b 1", "+QUEUED"), ("EXEC", ABORTED), ("EXISTS a b", ":0")]);
+        rig.check(&[("CLIENT REPLY SKIP", "")]);
+        assert_eq!(rig.refuse_oversized(), "");
+        rig.check(&[("PING", "+PONG"), ("CLIENT REPLY OFF", "")]);
+        assert_eq!(rig.refuse_oversized(), "");
+    }
+
+    /// Looking through the keys that are watched already made WATCH of a million keys take minutes.
+    #[test]
+    fn many_keys_are_watched_in_linear_time_up_to_a_limit() {
+        let mut rig = Rig::with(&[("maxmemory", "134217728")]);
+        let keys: String = (0..50_000).map(|i| format!(" k{i}")).collect();
+        rig.check(&[(&format!("WATCH{keys}"), "+OK"), (&format!("WATCH{keys}"), "+OK")]);
+        assert!(rig.run("CLIENT INFO").contains(" watch=50000 "));
+        rig.check(&[("SET k49999 1", "+OK"), ("MULTI", "+OK"), ("EXEC", "nil")]);
+        assert_eq!(rig.cache.transaction_bytes, 0);
+        let long = "x".repeat(16_000);
+        let refused = (0..10_000).find(|i| rig.run(&format!("WATCH {i}{long}")) == OUT_OF_MEMORY);
+        assert!(refused.is_some(), "what a client watches is bounded");
     }
 }

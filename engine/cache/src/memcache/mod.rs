@@ -249,6 +249,8 @@ impl Cache {
         let failure = match fault {
             Fault::AuthenticationTooLong => Failure::new("CLIENT_ERROR auth token too long"),
             Fault::BadChunk if self.is_stranger(client) => Failure::new("CLIENT_ERROR bad command line termination"),
+            // It may not remove what it may not store.
+            Fault::TooLarge | Fault::NoRoom if self.is_stranger(client) => Failure::NO_ROOM_TO_STORE,
             // An error of the line comes first.
             Fault::BadChunk | Fault::TooLarge | Fault::NoRoom => match store::Line::read(&ask, self.now.unix_ms) {
                 Err(failure) => failure,

@@ -203,6 +203,14 @@ impl Rig {
         }
     }
 
+    /// The reply to a request that was too large to be kept.
+    pub fn refuse_oversized(&mut self) -> String {
+        let (mut bytes, mut splices) = (Vec::new(), Vec::new());
+        let version = self.cache.session(self.client).version();
+        self.cache.refuse_oversized(self.client, &mut Reply::new(&mut bytes, &mut splices, version));
+        render(&on_the_wire(&bytes, &splices))
+    }
+
     /// Looks whether a command that waits may go on; its reply when it is done.
     pub fn go_on(&mut self, job: &mut Job) -> Option<String> {
         let (mut bytes, mut splices) = (Vec::new(), Vec::new());

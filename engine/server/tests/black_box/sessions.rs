@@ -189,3 +189,28 @@ fn shutdown_ends_the_server_after_the_replies_that_are_owed() {
     let (status, _, stderr) = server.wait();
     assert!(status.success(), "{stderr}");
 }
+
+/// EXEC did not end its batch, so a GET that was parsed with it overtook the SET that the new pause held back.
+#[test]
+fn what_follows_a_transaction_that_pauses_keeps_its_order() {
+    let server = Server::start(&[]);
+    let (mut writer, mut other) = (server.connect(), server.connect());
+    let pipeline = b"MULTI\r\nCLIENT PAUSE 1000000 WRITE\r\nEXEC\r\nSET k 1\r\nGET k\r\n";
+    writer.write_all(pipeline).unwrap();
+    exchange(&mut writer, b"", b"+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n");
+    list_until(&mut other, "the writer waits", |list| list.contains("flags=b"));
+    exchange(&mut other, b"CLIENT UNPAUSE\r\n", b"+OK\r\n");
+    exchange(&mut writer, b"", b"+OK\r\n$1\r\n1\r\n");
+}
+
+/// Lines for a monitor that had said QUIT were still added to what it was owed, so it was never sent all.
+#[test]
+fn a_monitor_that_leaves_gets_no_more_lines() {
+    let server = Server::start(&[]);
+    let (mut monitor, mut other) = (server.connect(), server.connect());
+    exchange(&mut monitor, b"MONITOR\r\n", b"+OK\r\n");
+    monitor.write_all(b"QUIT\r\n").unwrap();
+    list_until(&mut other, "the monitor is gone", |list| list.lines().count() == 1);
+    let seen = String::from_utf8(read_to_close(&mut monitor)).unwrap();
+    assert!(seen.ends_with("+OK\r\n"), "{seen}");
+}
