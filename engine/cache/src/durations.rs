@@ -23,9 +23,15 @@ pub type DurationBuckets = [u64; DURATION_BUCKETS];
 
 /// Times of one command's calls.
 #[derive(Debug)]
-pub(crate) struct Durations {
+pub struct Durations {
     by_power: DurationBuckets,
     precise: Histogram<u64>,
+}
+
+impl Default for Durations {
+    fn default() -> Durations {
+        Durations::new()
+    }
 }
 
 impl Durations {

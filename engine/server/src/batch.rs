@@ -97,6 +97,7 @@ impl Batch<'_> {
                 node.cache.prefetch_record(&entry.prepared);
             }
         }
+        node.ticks.batched(self.entries.len());
         node.cache.begin_batch();
         for entry in &self.entries {
             let request = Request::new(&self.args[entry.args_from as usize..entry.args_to as usize]);

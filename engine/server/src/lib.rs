@@ -23,3 +23,4 @@ pub mod reactor;
 pub mod replies;
 pub mod runtime;
 pub mod settings;
+pub mod tick;

@@ -13,11 +13,12 @@ use cache::{Cache, ClientIndex, Now, Wire};
 use protocol::resp::Limits;
 use protocol::{ArgBuffer, memcache};
 
-use uring::Token;
+use uring::{RingUsage, Token};
 
 use crate::batch::BatchStorage;
 use crate::connection::{Connection, State};
 use crate::connections::Connections;
+use crate::tick::TickFigures;
 
 /// Settings that connections obey. Sizes in bytes.
 #[derive(Clone, Debug)]
@@ -88,6 +89,8 @@ pub struct Node {
     pub limits: ConnectionLimits,
     /// Counted since start.
     pub counters: Counters,
+    /// What the loop did.
+    pub ticks: TickFigures,
     /// The time of this tick.
     pub now: Now,
     /// The number of this tick.
@@ -130,6 +133,7 @@ impl Node {
             connections: Connections::default(),
             limits,
             counters: Counters::default(),
+            ticks: TickFigures::default(),
             now: Now { unix_ms: 0, mono_us: 0 },
             tick: 0,
             dirty: Vec::new(),
@@ -331,9 +335,11 @@ impl Node {
     }
 
     /// Hands the counters to the cache, for INFO.
-    pub fn publish(&mut self) {
+    pub fn publish(&mut self, ring: RingUsage) {
         let counters = self.counters;
+        let tick = self.ticks.facts(ring, counters.buffer_shortages);
         let facts = self.cache.facts_mut();
+        facts.tick = tick;
         facts.clients_max = self.limits.clients_max as u64;
         facts.connections_received = counters.connections_accepted;
         facts.connections_rejected = counters.connections_refused;
@@ -341,5 +347,6 @@ impl Node {
         facts.net_output_bytes = counters.sent_bytes;
         facts.output_limit_disconnections = counters.output_limit_closes;
         facts.protocol_errors = counters.protocol_errors;
+        self.cache.sample();
     }
 }

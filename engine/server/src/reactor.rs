@@ -162,6 +162,7 @@ impl<R: Ring, C: Clock> Reactor<R, C> {
         self.node.tick += 1;
         self.node.cache.begin_tick(self.node.now);
         self.reap();
+        let buffers_used = self.arrivals.len();
         self.serve_arrivals();
         self.serve_run_list();
         jobs::run(&mut self.node);
@@ -171,6 +172,8 @@ impl<R: Ring, C: Clock> Reactor<R, C> {
             lifecycle::end_lingering(&mut self.node, &mut self.ring);
         }
         self.settle();
+        let length_us = self.clock.now().mono_us - self.node.now.mono_us;
+        self.node.ticks.ticked(length_us, buffers_used);
         Ok(self.progress())
     }
 
@@ -403,7 +406,7 @@ impl<R: Ring, C: Clock> Reactor<R, C> {
             lifecycle::enforce_time_limits(&mut self.node, &mut self.ring, slot_number(self.sweep_from));
             self.sweep_from += 1;
         }
-        self.node.publish();
+        self.node.publish(self.ring.usage());
     }
 
     fn progress(&self) -> Progress {

@@ -18,7 +18,7 @@ use crate::features::{Features, kernel_release};
 use crate::in_flight::InFlight;
 use crate::op::{self, Meaning, Prepared};
 use crate::queues::Queues;
-use crate::ring::{Chunk, Completion, Event, Op, Peer, Ring, Socket, Token, Wait};
+use crate::ring::{Chunk, Completion, Event, Op, Peer, Ring, RingUsage, Socket, Token, Wait};
 use crate::setup::{Setup, SetupError};
 use crate::{socket, user_data};
 
@@ -210,6 +210,10 @@ impl Ring for KernelRing {
     }
 
     #[inline]
+    fn usage(&self) -> RingUsage {
+        RingUsage { enters: self.queues.enter_count(), buffers: u64::from(self.features.buffer_count) }
+    }
+
     fn chunk(&self, chunk: &Chunk) -> &[u8] {
         self.buffers.bytes(chunk)
     }

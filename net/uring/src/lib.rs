@@ -67,6 +67,6 @@ mod user_data;
 
 pub use features::Features;
 pub use kernel_ring::KernelRing;
-pub use ring::{Chunk, Completion, Errno, Event, Op, Outgoing, Peer, Ring, Socket, Splice, Token, Wait};
+pub use ring::{Chunk, Completion, Errno, Event, Op, Outgoing, Peer, Ring, RingUsage, Socket, Splice, Token, Wait};
 pub use self_test::self_test;
 pub use setup::{Setup, SetupError};

@@ -192,6 +192,15 @@ pub enum Peer {
     Unix,
 }
 
+/// What a ring has done since it was made, and how large it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RingUsage {
+    /// System calls.
+    pub enters: u64,
+    /// Provided buffers.
+    pub buffers: u64,
+}
+
 /// Performs I/O for one core. See the module's invariants.
 pub trait Ring {
     /// Queues an operation; the next `enter` submits it. Never fails: a full submission queue is submitted and reused.
@@ -208,6 +217,11 @@ pub trait Ring {
 
     /// True if `enter(Wait::No)` or `reap` would yield something. Reads user memory only.
     fn is_ready(&self) -> bool;
+
+    /// What it has done so far; all 0 where nobody counts.
+    fn usage(&self) -> RingUsage {
+        RingUsage::default()
+    }
 
     /// The bytes of a received piece.
     fn chunk(&self, chunk: &Chunk) -> &[u8];

@@ -1,17 +1,23 @@
-//! The control thread: reads what the host says about the process, hands it to the core through atomics, and gets
-//! memory from the kernel ahead of the core's growth.
+//! The control thread: reads what the host says about the process, hands it to the core through atomics, gets memory
+//! from the kernel ahead of the core's growth, and serves /metrics and /healthz.
 //!
 //! The core never opens a file. It loads these figures once per housekeeping round (100 ms), so the shared cache line
 //! costs nothing on the data path.
 
 use std::fs::{self, File};
+use std::net::TcpListener;
 use std::os::unix::fs::FileExt;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
-use std::thread;
 use std::time::Duration;
 
 use cache::Prefault;
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::LocalSet;
+use tokio::time;
+
+use crate::runtime::metrics::{self, Pages};
 
 /// Figures of the process, written by the control thread, read by the core.
 #[derive(Debug, Default)]
@@ -33,15 +39,51 @@ const REFRESH_EVERY: Duration = Duration::from_millis(100);
 /// How often memory is got ahead of a growing core: it takes at most a gigabyte per second this way.
 const PREFAULT_EVERY: Duration = Duration::from_millis(4);
 
-/// The control thread's work until the core has ended: figures of the host, and memory ahead of the core's growth.
-pub fn run(figures: &HostFigures, handed_over: &Receiver<Prefault>, has_ended: impl Fn() -> bool) {
-    yield_to_core();
+/// The control thread's work: figures of the host, memory ahead of the core's growth, /metrics and /healthz.
+pub struct Control {
+    runtime: Runtime,
+    pages: Rc<Pages>,
+    listener: Option<TcpListener>,
+    handed_over: Receiver<Prefault>,
+}
+
+impl Control {
+    /// Ready to run; `listener` is where the pages are asked for.
+    ///
+    /// # Errors
+    /// One line: the process has no descriptors left.
+    pub fn new(
+        pages: Pages,
+        listener: Option<TcpListener>,
+        handed_over: Receiver<Prefault>,
+    ) -> Result<Control, String> {
+        let runtime = Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| {
+            format!("cannot start the control thread's loop: {error}; raise the limit of open files (ulimit -n)")
+        })?;
+        Ok(Control { runtime, pages: Rc::new(pages), listener, handed_over })
+    }
+
+    /// Works until the core has ended.
+    pub fn run(self, figures: &HostFigures, has_ended: impl Fn() -> bool) {
+        yield_to_core();
+        let Control { runtime, pages, listener, handed_over } = self;
+        let tasks = LocalSet::new();
+        if let Some(listener) = listener {
+            tasks.spawn_local(metrics::serve(listener, Rc::clone(&pages)));
+        }
+        tasks.block_on(&runtime, watch(figures, &pages, &handed_over, has_ended));
+    }
+}
+
+async fn watch(figures: &HostFigures, pages: &Pages, handed_over: &Receiver<Prefault>, has_ended: impl Fn() -> bool) {
     let mut reader = HostReader::open();
     let mut prefault: Option<Prefault> = None;
     let mut until_refresh = Duration::ZERO;
     while !has_ended() {
         if until_refresh.is_zero() {
             reader.refresh(figures);
+            pages.observe();
             until_refresh = REFRESH_EVERY;
         }
         if let Ok(fresh) = handed_over.try_recv() {
@@ -49,7 +91,7 @@ pub fn run(figures: &HostFigures, handed_over: &Receiver<Prefault>, has_ended: i
         }
         let is_growing = prefault.as_mut().is_some_and(Prefault::step);
         let pause = if is_growing { PREFAULT_EVERY } else { until_refresh };
-        thread::park_timeout(pause);
+        time::sleep(pause).await;
         until_refresh = until_refresh.saturating_sub(pause);
     }
 }

@@ -18,6 +18,7 @@ use crate::clock::{Clock, HostClock, monotonic_ns};
 use crate::node::Node;
 use crate::runtime::control::HostFigures;
 use crate::runtime::logs::Logs;
+use crate::runtime::metrics::Reporter;
 use crate::runtime::notify;
 use crate::runtime::process::show;
 use crate::runtime::start::{self, Listening, StartBlock};
@@ -41,6 +42,8 @@ pub struct CoreStart {
     pub listening: Listening,
     /// Written by the control thread.
     pub figures: Arc<HostFigures>,
+    /// Tells /metrics and /healthz of this core.
+    pub reporter: Reporter,
     /// Set by the signal handler.
     pub stop: Arc<AtomicBool>,
     /// Takes memory to be got ahead to the control thread, which outlives the core's.
@@ -89,7 +92,7 @@ impl Core {
     /// # Errors
     /// One line: the memory cannot be had.
     pub fn new(given: CoreStart, place: Place, kernel: &str) -> Result<Core, String> {
-        let CoreStart { loaded, logs, facts, listening, figures, stop, hand_over } = given;
+        let CoreStart { loaded, logs, facts, listening, figures, reporter, stop, hand_over } = given;
         let mut clock = HostClock::new();
         let live = Live::new(loaded, facts);
         let options = CacheOptions {
@@ -110,7 +113,7 @@ impl Core {
         node.sleep = std::thread::sleep;
         node.cache.facts_mut().config_file = live.file().map(|file| file.display().to_string()).unwrap_or_default();
         describe(&mut node, &live.settings(), &facts, kernel, clock.now().mono_us);
-        let upkeep = Upkeep::new(live, logs, figures, stop);
+        let upkeep = Upkeep::new(live, logs, figures, reporter, stop);
         Ok(Core { node, clock, listening, upkeep, place, facts })
     }
 
@@ -138,6 +141,7 @@ pub struct Upkeep {
     live: Live,
     logs: Logs,
     figures: Arc<HostFigures>,
+    reporter: Reporter,
     stop: Arc<AtomicBool>,
     is_stopping: bool,
     policy: Policy,
@@ -147,9 +151,20 @@ pub struct Upkeep {
 }
 
 impl Upkeep {
-    fn new(live: Live, logs: Logs, figures: Arc<HostFigures>, stop: Arc<AtomicBool>) -> Upkeep {
+    fn new(live: Live, logs: Logs, figures: Arc<HostFigures>, reporter: Reporter, stop: Arc<AtomicBool>) -> Upkeep {
         let (policy, revision) = (live.settings().maxmemory_policy, live.revision());
-        Upkeep { live, logs, figures, stop, is_stopping: false, policy, revision, housekept_us: 0, preemptions: 0 }
+        Upkeep {
+            live,
+            logs,
+            figures,
+            reporter,
+            stop,
+            is_stopping: false,
+            policy,
+            revision,
+            housekept_us: 0,
+            preemptions: 0,
+        }
     }
 
     /// The settings in force.
@@ -196,6 +211,7 @@ impl Upkeep {
         let was_taken_away = preemptions > self.preemptions;
         self.preemptions = preemptions;
         publish(node, &self.figures);
+        self.reporter.beat(|| node.cache.report());
         was_taken_away
     }
 }

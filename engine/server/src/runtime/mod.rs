@@ -7,6 +7,7 @@ pub mod core;
 mod glommio;
 pub mod listen;
 pub mod logs;
+pub mod metrics;
 pub mod notify;
 pub mod process;
 pub mod start;

@@ -17,11 +17,12 @@ use std::thread;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use crate::runtime::control::{self, HostFigures};
+use crate::runtime::control::{Control, HostFigures};
 use crate::runtime::core::{self, CoreStart};
 #[cfg(feature = "glommio")]
 use crate::runtime::glommio;
 use crate::runtime::logs::Logs;
+use crate::runtime::metrics::{self, Pages, Reporter, Signals};
 use crate::runtime::{check, start, uring};
 use crate::settings::{self, Facts, FileText, Imported, Loaded, Runtime, Startup};
 
@@ -55,20 +56,27 @@ pub fn main() -> Result<(), String> {
             .map_err(|error| format!("cannot handle signals: {error}"))?;
     }
     let listening = start::listen(&loaded.settings)?;
+    let pages_listener = metrics::listen(&loaded.settings)?;
     // Arc: shared by two threads; the core reads it once per housekeeping round, not per request.
     let figures = Arc::new(HostFigures::default());
     let (hand_over, prefault) = mpsc::channel();
+    let signals = Arc::new(Signals::default());
+    // One report: a scrape waits for the one that it asked for.
+    let (reports, reported) = mpsc::sync_channel(1);
+    let reporter = Reporter { signals: Arc::clone(&signals), reports };
+    let pages = Pages::new(signals, Arc::clone(&stop), reported);
+    let control = Control::new(pages, pages_listener, prefault)?;
     let run = match loaded.settings.runtime {
         Runtime::Uring => uring::run,
         #[cfg(feature = "glommio")]
         Runtime::Glommio => glommio::run,
     };
-    let given = CoreStart { loaded, logs, facts, listening, figures: Arc::clone(&figures), stop, hand_over };
+    let given = CoreStart { loaded, logs, facts, listening, figures: Arc::clone(&figures), reporter, stop, hand_over };
     #[allow(clippy::disallowed_methods, reason = "the runtime is where threads begin")]
     let core = thread::Builder::new().name("pinion-core-0".to_owned()).spawn(move || run(given)).map_err(|error| {
         format!("cannot start the core's thread: {error}; raise the limit of processes (ulimit -u)")
     })?;
-    control::run(&figures, &prefault, || core.is_finished());
+    control.run(&figures, || core.is_finished());
     core.join().map_err(|_| "the core's thread panicked".to_owned())?
 }
 

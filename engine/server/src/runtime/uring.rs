@@ -79,6 +79,7 @@ fn serve(reactor: &mut Reactor<KernelRing, HostClock>, mut upkeep: Upkeep) -> Re
 fn spin(reactor: &mut Reactor<KernelRing, HostClock>, spinner: &mut Spinner, longest: Duration) -> Wait {
     let spin_us = spinner.next_us();
     if spin_us == 0 {
+        reactor.node().ticks.slept();
         return Wait::AtMost(longest);
     }
     if reactor.has_submissions() {
@@ -89,12 +90,15 @@ fn spin(reactor: &mut Reactor<KernelRing, HostClock>, spinner: &mut Spinner, lon
         for _ in 0..16 {
             if reactor.is_ready() {
                 spinner.found_work(true);
+                reactor.node().ticks.spun(true);
                 return Wait::No;
             }
             std::hint::spin_loop();
         }
         if reactor.clock().now().mono_us >= until_us {
             spinner.found_work(false);
+            reactor.node().ticks.spun(false);
+            reactor.node().ticks.slept();
             return Wait::AtMost(longest);
         }
     }

@@ -46,9 +46,10 @@ use cores::CoreList;
 use fixed::{Fixed, NoShare, Only};
 use kind::{Choice, Integer, Path, Seconds, Secret, SecretText, Whole, YesNo};
 use memory::{GIB, KIB, MIB, Memory};
-use network::{AddressList, OctalMode, OutputLimitClasses};
+use network::{AddressList, Endpoint, OctalMode, OutputLimitClasses};
 use percentiles::Percentiles;
 use runtime::RuntimeName;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -165,6 +166,10 @@ table::settings! {
     }
 
     "Insight" {
+        /// Address and port that /metrics and /healthz are served on over HTTP; "" serves none. Beyond loopback anybody
+        /// who reaches the port may read them.
+        metrics_bind: Option<SocketAddr> = "127.0.0.1:9121" in Endpoint, AtStart;
+
         /// Commands that take as many microseconds or longer go to SLOWLOG; 0 logs all, -1 none. Below 1000 every
         /// command is timed by itself, which costs each some tens of nanoseconds.
         slowlog_log_slower_than: i64 = "10000" in Integer(-1..=i64::MAX), AnyTime;

@@ -3,7 +3,7 @@
 use super::Refusal;
 use super::kind::{Form, Kind, whole};
 use super::memory;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 /// Longest path of a unix socket: `sockaddr_un` has 108 bytes, one of them for the final zero.
@@ -58,6 +58,37 @@ impl Kind for AddressList {
 
     fn example(&self) -> String {
         "* -::*".into()
+    }
+}
+
+/// An address with its port, or none.
+pub(super) struct Endpoint;
+
+impl Kind for Endpoint {
+    type Value = Option<SocketAddr>;
+
+    fn parse(&self, text: &str) -> Result<Option<SocketAddr>, Refusal> {
+        match text.trim() {
+            "" => Ok(None),
+            text => text.parse().map(Some).map_err(|_| {
+                Refusal::new(
+                    format!("'{text}' is no address with a port"),
+                    "write it as in 127.0.0.1:9121 or [::1]:9121",
+                )
+            }),
+        }
+    }
+
+    fn show(&self, value: &Option<SocketAddr>) -> String {
+        value.map(|address| address.to_string()).unwrap_or_default()
+    }
+
+    fn shape(&self) -> &'static str {
+        "ADDRESS:PORT"
+    }
+
+    fn example(&self) -> String {
+        "[::1]:9100".into()
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod clients;
+mod insight;
 mod limits;
 mod memcached;
 mod process;

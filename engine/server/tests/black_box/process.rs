@@ -72,6 +72,9 @@ impl Server {
         if cfg!(feature = "glommio") && !flags.contains(&"--runtime") {
             command.args(["--runtime", "glommio"]);
         }
+        if !flags.contains(&"--metrics-bind") {
+            command.args(["--metrics-bind", ""]);
+        }
         command.args(flags).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary was built with the tests");
         let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
