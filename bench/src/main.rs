@@ -1,7 +1,7 @@
 //! `pinion-bench`: the load generator, the yardstick and the comparisons.
 //!
 //! `floor` is the least a server can cost, `load` puts requests on a server and counts what came back, `compare` runs
-//! both against every server at hand, `plot` draws what they wrote.
+//! both against every server at hand, `plot` draws what they wrote, `soak` looks for what goes wrong in an hour.
 
 #![deny(unsafe_code)]
 
@@ -14,6 +14,7 @@ mod host;
 mod load;
 mod plot;
 mod progress;
+mod soak;
 mod table;
 
 use std::process::ExitCode;
@@ -42,6 +43,8 @@ enum Command {
     Load(Box<load::Options>),
     /// Compare servers: CPU per request, rate, latency, memory per item
     Compare(Box<compare::Options>),
+    /// Send every command from connections that come and go, and check every reply
+    Soak(Box<soak::Options>),
     /// Draw latency by percentile from what compare and load wrote
     Plot(plot::Options),
 }
@@ -60,6 +63,7 @@ fn run(command: &Command) -> std::io::Result<()> {
     match command {
         Command::Floor(options) => floor::run(options),
         Command::Compare(options) => compare::run(options, &*stop_on_signal()?),
+        Command::Soak(options) => soak::run(options, &*stop_on_signal()?),
         Command::Plot(options) => plot::run(options),
         Command::Load(options) => load::run(options, &*stop_on_signal()?),
     }

@@ -7,7 +7,7 @@
 mod cells;
 mod memory;
 mod peer;
-mod process;
+pub mod process;
 pub mod report;
 mod turn;
 

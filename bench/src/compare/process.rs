@@ -93,7 +93,7 @@ impl Drop for ServerProcess {
 }
 
 /// The command, such that the kernel kills it when we die without running `Drop`, where setpriv is installed.
-fn mortal(words: &[String]) -> Command {
+pub fn mortal(words: &[String]) -> Command {
     let mut words = words.iter();
     let mut command = match on_path("setpriv") {
         Some(setpriv) => {

@@ -1,0 +1,215 @@
+//! `soak`: every command the server has, from many connections that come and go, for a long time.
+//!
+//! It finds replies outside the protocol, missing, out of order or with errors that the request cannot get, values that
+//! nobody wrote, and a server that dies, grows, or keeps descriptors.
+//!
+//! ```text
+//!  templates -> roster (what this server has) -> draw -> conversation -> session -> fleet
+//!                                       judge, model <-- replies <--+
+//! ```
+//!
+//! Invariants
+//! - A command that the server lists and nothing here sends is an error; so is one that was not sent in the run.
+//! - What a correct server may answer is never an error.
+//!
+//! Absent on purpose: SHUTDOWN, and figures of speed: `load` and `compare` give those.
+
+mod conversation;
+mod draw;
+mod fleet;
+mod judge;
+mod ledger;
+mod model;
+mod probe;
+mod roster;
+mod server;
+mod session;
+mod summary;
+mod talk;
+mod templates;
+mod vitals;
+mod wire;
+
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use std::thread;
+use std::time::Duration;
+
+use clap::Args;
+
+use self::fleet::{Fleet, Plan};
+use self::ledger::Ledger;
+use self::probe::Probe;
+use self::roster::Roster;
+use self::server::Server;
+use self::summary::Summary;
+use self::vitals::{Sample, Trend, sample};
+use crate::clock::{Clock, Nanos, nanos};
+use crate::figures::grouped;
+use crate::load::seconds;
+use crate::load::target::Target;
+
+/// How long the server may take to notice that all clients are gone.
+const SETTLE_MAX: Duration = Duration::from_secs(20);
+const SETTLE_POLL: Duration = Duration::from_millis(50);
+const LINE_EVERY: Duration = Duration::from_secs(30);
+const SECONDS_PER_MINUTE: f64 = 60.0;
+
+/// What to soak, and for how long.
+#[derive(Args)]
+pub struct Options {
+    /// Server binary to start on free ports of the loopback device
+    #[arg(long, value_name = "PATH", required_unless_present = "pid")]
+    server: Option<PathBuf>,
+    /// Process id of a server that runs already, instead of --server
+    #[arg(long, conflicts_with = "server")]
+    pid: Option<u32>,
+    /// Host of a server that runs already
+    #[arg(long, default_value = "127.0.0.1")]
+    host: String,
+    /// Its port
+    #[arg(short, long, default_value_t = 6379)]
+    port: u16,
+    /// Memory limit of a server that is started
+    #[arg(long, value_name = "BYTES", default_value = "256mb")]
+    maxmemory: String,
+    /// Minutes to run, such as 60 or 0.5
+    #[arg(short, long, default_value_t = 10.0)]
+    minutes: f64,
+    /// Connections at a time
+    #[arg(short, long, default_value_t = 200, value_parser = clap::value_parser!(u16).range(1..))]
+    connections: u16,
+    /// Seed of everything random
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Write the summary as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// More flags for the server that is started
+    #[arg(last = true, value_name = "FLAGS")]
+    flags: Vec<String>,
+}
+
+/// Runs the soak; an error when anything was wrong.
+pub fn run(options: &Options, stop: &AtomicBool) -> io::Result<()> {
+    let duration = seconds(options.minutes * SECONDS_PER_MINUTE)?;
+    let mut server = options.server()?;
+    let summary = soak(options, &mut server, duration, stop).map_err(|e| match server.end() {
+        Some(end) => io::Error::other(format!("{e}; it ended with {end}; seed {}", options.seed)),
+        None => io::Error::other(format!("{e}; seed {}", options.seed)),
+    })?;
+    println!("{summary}");
+    if let Some(path) = &options.json {
+        let mut file = BufWriter::new(File::create(path)?);
+        serde_json::to_writer_pretty(&mut file, &summary)?;
+        writeln!(file)?;
+        file.flush()?;
+    }
+    match summary.fault_count {
+        0 => Ok(()),
+        count => Err(io::Error::other(format!("the soak found {} errors", grouped(count)))),
+    }
+}
+
+fn soak(options: &Options, server: &mut Server, duration: Duration, stop: &AtomicBool) -> io::Result<Summary> {
+    let mut probe = Probe::connect(server.resp)?;
+    let roster = Roster::ask(&mut probe)?;
+    let listed: Vec<String> = roster.arities.keys().cloned().collect();
+    let maxmemory = probe.setting("maxmemory")?;
+    let before = sample(server.pid, 0)?;
+    println!(
+        "{} commands, maxmemory {maxmemory}, {} connections, seed {}",
+        listed.len(),
+        options.connections,
+        options.seed
+    );
+    let plan = Plan {
+        resp: &Target::Tcp(server.resp),
+        pid: server.pid,
+        connections: options.connections.into(),
+        seed: options.seed,
+        duration,
+    };
+    let clock = Clock::start();
+    let mut progress = Progress { next_line: 0, is_terminal: io::stderr().is_terminal() };
+    let look = |now: Nanos, ledger: &Ledger, sample: &Sample| progress.look(now, ledger, sample);
+    let (mut ledger, samples) = Fleet::new(&plan, roster)?.run(&clock, stop, look)?;
+    let elapsed = clock.now() as f64 / nanos(Duration::from_secs(1)) as f64;
+    for name in listed.iter().filter(|name| !templates::NEVER.contains(&name.as_str())) {
+        if !ledger.commands.contains_key(name) {
+            ledger.fault(format!("{name} was never answered in this run"));
+        }
+    }
+    settle(server.pid, &mut probe, &before, &mut ledger)?;
+    let trend = Trend::of(&samples, maxmemory);
+    if let Err(text) = trend.check(maxmemory) {
+        ledger.fault(text);
+    }
+    Ok(Summary::new(options.seed, elapsed, maxmemory, ledger, trend))
+}
+
+/// Everybody is gone: descriptors, clients and what they held must be as before the first came.
+fn settle(pid: u32, probe: &mut Probe, before: &Sample, ledger: &mut Ledger) -> io::Result<()> {
+    let clock = Clock::start();
+    loop {
+        let descriptors = sample(pid, 0)?.descriptors;
+        let clients = probe.figure("clients", "connected_clients")?;
+        let list = probe.text(&["CLIENT", "LIST"])?;
+        if descriptors == before.descriptors && clients == 1 && list.lines().count() == 1 {
+            return Ok(());
+        }
+        if clock.now() > nanos(SETTLE_MAX) {
+            let text = format!(
+                "after the last client: {descriptors} descriptors, {} before; {clients} clients",
+                before.descriptors
+            );
+            ledger.fault(format!("{text}\n{list}"));
+            return Ok(());
+        }
+        thread::sleep(SETTLE_POLL);
+    }
+}
+
+/// Says how it goes: a line that is overwritten on a terminal, one every half minute elsewhere.
+struct Progress {
+    next_line: Nanos,
+    is_terminal: bool,
+}
+
+impl Progress {
+    fn look(&mut self, now: Nanos, ledger: &Ledger, sample: &Sample) {
+        if now < self.next_line {
+            return;
+        }
+        let every = if self.is_terminal { Duration::from_secs(1) } else { LINE_EVERY };
+        self.next_line = now + nanos(every);
+        let line = format!(
+            "{:6.0} s  {} requests  {} connections ended  {} MiB resident  {} descriptors  {} errors",
+            now as f64 / nanos(Duration::from_secs(1)) as f64,
+            grouped(ledger.total()),
+            grouped(ledger.endings.values().sum()),
+            sample.resident_bytes >> 20,
+            sample.descriptors,
+            grouped(ledger.fault_count),
+        );
+        if self.is_terminal { eprint!("\r{line}\x1b[K") } else { eprintln!("{line}") }
+    }
+}
+
+impl Options {
+    fn server(&self) -> io::Result<Server> {
+        let Some(path) = &self.server else {
+            let pid = self.pid.ok_or_else(|| io::Error::other("--pid names the server's process"))?;
+            return Ok(Server::attach(self.address(self.port)?, pid));
+        };
+        Server::start(path, &self.maxmemory, &self.flags)
+    }
+
+    fn address(&self, port: u16) -> io::Result<SocketAddr> {
+        let address = (self.host.as_str(), port).to_socket_addrs()?.next();
+        address.ok_or_else(|| io::Error::other(format!("{} has no address", self.host)))
+    }
+}
