@@ -139,7 +139,15 @@ table! {
     Save => server::save, SAVE;
     Bgsave => server::bgsave, BGSAVE;
     Bgrewriteaof => server::bgrewriteaof, BGREWRITEAOF;
-    Cluster => server::cluster, CLUSTER;
+    Cluster => server::cluster_container, CLUSTER;
+    ClusterInfo => server::cluster, CLUSTER_INFO;
+    ClusterKeyslot => server::cluster, CLUSTER_KEYSLOT;
+    ClusterMyid => server::cluster, CLUSTER_MYID;
+    ClusterNodes => server::cluster, CLUSTER_NODES;
+    ClusterReset => server::cluster, CLUSTER_RESET;
+    ClusterShards => server::cluster, CLUSTER_SHARDS;
+    ClusterSlots => server::cluster, CLUSTER_SLOTS;
+    ClusterHelp => server::cluster_help, CLUSTER_HELP;
     Readonly => server::cluster, READONLY;
     Readwrite => server::cluster, READWRITE;
     Function => scripts::container, FUNCTION;

@@ -11,6 +11,7 @@ use protocol::Reply;
 use crate::answer::Refusal;
 use crate::cache::Cache;
 use crate::call::Call;
+use crate::commands::command::answer_help;
 use crate::facts::PINION_VERSION;
 use crate::number;
 use crate::spec::{Spec, category, flag};
@@ -96,15 +97,29 @@ pub(crate) const CLUSTER: Spec = Spec {
     flags: flag::LOADING | flag::STALE,
     group: "cluster",
     since: "3.0.0",
-    summary: "Refused: this server is not part of a cluster.",
+    summary: "Container of the commands about the cluster, of which this server is no part.",
     ..SERVER
 };
+
+/// Refused like every subcommand but HELP.
+const CLUSTER_BASE: Spec = Spec { summary: "Refused: this server is not part of a cluster.", ..CLUSTER };
+
+pub(crate) const CLUSTER_INFO: Spec = Spec { name: "cluster|info", arity: 2, ..CLUSTER_BASE };
+pub(crate) const CLUSTER_KEYSLOT: Spec = Spec { name: "cluster|keyslot", arity: 3, ..CLUSTER_BASE };
+pub(crate) const CLUSTER_MYID: Spec = Spec { name: "cluster|myid", arity: 2, ..CLUSTER_BASE };
+pub(crate) const CLUSTER_NODES: Spec = Spec { name: "cluster|nodes", arity: 2, ..CLUSTER_BASE };
+pub(crate) const CLUSTER_RESET: Spec = Spec { name: "cluster|reset", ..CLUSTER_BASE };
+pub(crate) const CLUSTER_SHARDS: Spec = Spec { name: "cluster|shards", arity: 2, since: "7.0.0", ..CLUSTER_BASE };
+pub(crate) const CLUSTER_SLOTS: Spec = Spec { name: "cluster|slots", arity: 2, ..CLUSTER_BASE };
+pub(crate) const CLUSTER_HELP: Spec =
+    Spec { name: "cluster|help", arity: 2, since: "5.0.0", summary: "Lists the subcommands.", ..CLUSTER_BASE };
 
 pub(crate) const READONLY: Spec = Spec {
     name: "readonly",
     arity: 1,
     flags: flag::LOADING | flag::STALE | flag::FAST,
     categories: category::CONNECTION,
+    summary: "Refused: this server is not part of a cluster.",
     ..CLUSTER
 };
 
@@ -197,6 +212,15 @@ pub(crate) fn cluster(_: &mut Cache, _: Call<'_>, _: &mut Reply<'_>) -> Result<(
     Err(Refusal::text("ERR This instance has cluster support disabled"))
 }
 
+/// CLUSTER without a subcommand.
+pub(crate) fn cluster_container(_: &mut Cache, call: Call<'_>, _: &mut Reply<'_>) -> Result<(), Refusal> {
+    Err(Refusal::arity(call.command))
+}
+
+pub(crate) fn cluster_help(_: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
+    answer_help(call, reply);
+}
+
 /// The refusal of what would write or read a snapshot.
 pub(crate) const NO_SNAPSHOTS: Refusal = Refusal::text("ERR snapshots are not supported, data lives in memory only");
 
@@ -245,6 +269,9 @@ mod tests {
             ("BGSAVE now", "-ERR syntax error"),
             ("BGREWRITEAOF", "-ERR an append-only file is not supported, data lives in memory only"),
             ("CLUSTER INFO", NO_CLUSTER),
+            ("CLUSTER SLOTS", NO_CLUSTER),
+            ("CLUSTER", "-ERR wrong number of arguments for 'cluster' command"),
+            ("CLUSTER FOO", "-ERR unknown subcommand 'FOO'. Try CLUSTER HELP."),
             ("READONLY", NO_CLUSTER),
             ("READWRITE", NO_CLUSTER),
         ]);
