@@ -47,14 +47,13 @@ pub(crate) fn msetnx(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -
 }
 
 pub(crate) fn msetex(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
-    const BAD_COUNT: Refusal = Refusal::text("ERR invalid numkeys value");
-    let count = number::parse(call.arg(1)).and_then(|count| usize::try_from(count).ok()).ok_or(BAD_COUNT)?;
-    if count == 0 {
-        return Err(BAD_COUNT);
-    }
+    const BAD_COUNT: Refusal = Refusal::text("ERR invalid numkeys value or out of range");
+    // More keys than a request can have are no count either.
+    let count = number::parse(call.arg(1)).and_then(|count| i32::try_from(count).ok()).filter(|count| *count > 0);
+    let count = count.ok_or(BAD_COUNT)? as usize;
     let given = call.args_from(2);
     let bytes_of_pairs = count.checked_mul(2).and_then(|args| given.split_at_checked(args));
-    let (pairs, options) = bytes_of_pairs.ok_or(Refusal::text("ERR wrong number of key-value pairs"))?;
+    let (pairs, options) = bytes_of_pairs.ok_or(Refusal::SYNTAX)?;
     let mut deadline = DeadlineOption::default();
     let mut condition = Condition::Always;
     let mut rest = options.iter().map(|arg| arg.bytes());
@@ -157,11 +156,11 @@ mod tests {
     fn bad_counts_and_options_are_refused() {
         check(&[
             ("MSETEX 1 a", "-ERR wrong number of arguments for 'msetex' command"),
-            ("MSETEX 0 a 1", "-ERR invalid numkeys value"),
-            ("MSETEX -1 a 1", "-ERR invalid numkeys value"),
-            ("MSETEX x a 1", "-ERR invalid numkeys value"),
-            ("MSETEX 2 a 1 b", "-ERR wrong number of key-value pairs"),
-            ("MSETEX 9223372036854775807 a 1 b", "-ERR wrong number of key-value pairs"),
+            ("MSETEX 0 a 1", "-ERR invalid numkeys value or out of range"),
+            ("MSETEX -1 a 1", "-ERR invalid numkeys value or out of range"),
+            ("MSETEX x a 1", "-ERR invalid numkeys value or out of range"),
+            ("MSETEX 2 a 1 b", "-ERR syntax error"),
+            ("MSETEX 9223372036854775807 a 1 b", "-ERR invalid numkeys value or out of range"),
             ("MSETEX 1 a 1 b 2", "-ERR syntax error"),
             ("MSETEX 1 a 1 NX XX", "-ERR syntax error"),
             ("MSETEX 1 a 1 EX", "-ERR syntax error"),
