@@ -7,7 +7,7 @@ use crate::process::{Server, exchange, read_to_close};
 
 /// Sends a command inline and reads its reply, which must be one bulk string.
 fn bulk(stream: &mut TcpStream, command: &str) -> String {
-    stream.write_all(format!("{command}\r\n").as_bytes()).unwrap();
+    stream.write_all(format!("{command}\r\n").as_bytes()).expect("a reply of text");
     let mut read_byte = || {
         let mut byte = [0];
         stream.read_exact(&mut byte).expect("the server answers");
@@ -22,8 +22,8 @@ fn bulk(stream: &mut TcpStream, command: &str) -> String {
         }
     }
     let mut rest = vec![0; 1 + length + 2];
-    stream.read_exact(&mut rest).unwrap();
-    String::from_utf8(rest[1..=length].to_vec()).unwrap()
+    stream.read_exact(&mut rest).expect("a reply of text");
+    String::from_utf8(rest[1..=length].to_vec()).expect("a reply of text")
 }
 
 /// Asks until CLIENT LIST is as it should be; every answer takes a turn of the server.
