@@ -443,12 +443,18 @@ impl Cache {
         request: Request<'_>,
         reply: &mut Reply<'_>,
     ) -> Outcome {
-        if self.modes & cache_mode::MONITORED != 0 {
+        let is_shown = self.modes & cache_mode::MONITORED != 0;
+        // What EXEC runs stands before it, as in Redis.
+        let is_shown_last = is_shown && command == Command::Exec;
+        if is_shown && !is_shown_last {
             self.show_to_monitors(client, command, request);
         }
         self.is_untouching = self.clients.get(client).modes() & mode::NO_TOUCH != 0 && command != Command::Touch;
         let outcome = self.run(client, command, prepared, request, reply);
         self.is_untouching = false;
+        if is_shown_last {
+            self.show_to_monitors(client, command, request);
+        }
         outcome
     }
 

@@ -16,8 +16,9 @@ pub trait Clock {
 /// The host's clocks.
 ///
 /// Wall time is the monotonic clock plus an offset that is renewed every `RESYNC_US`: one clock read per tick instead
-/// of two, and a step of the wall clock is seen within that time. The offset is whole milliseconds, the nearest: then a
-/// millisecond of both clocks begins at once, and the microseconds of one are those of the other.
+/// of two, and a step of the wall clock is seen within that time. The offset is whole milliseconds: then a millisecond
+/// of both clocks begins at once, and the microseconds of one are those of the other. Mono 0 is chosen so that this is
+/// exact, for a client that reads its own clock and sends what it read must not find ours behind.
 #[derive(Debug)]
 pub struct HostClock {
     start_ns: u64,
@@ -29,9 +30,13 @@ pub struct HostClock {
 const RESYNC_US: u64 = 10_000;
 
 impl HostClock {
-    /// Starts at mono 0.
+    /// Starts at most a millisecond after mono 0.
     pub fn new() -> HostClock {
-        HostClock { start_ns: monotonic_ns(), unix_ms_at_start: rounded_ms(unix_us()), synced_at_us: 0 }
+        let now_ns = monotonic_ns();
+        let unix_us = unix_us();
+        // A microsecond more, for the nanoseconds that either reading leaves out.
+        let start_ns = now_ns - (unix_us % 1000 + 1) * 1000;
+        HostClock { start_ns, unix_ms_at_start: unix_us / 1000, synced_at_us: 0 }
     }
 }
 
@@ -70,4 +75,20 @@ pub fn monotonic_ns() -> u64 {
     let now = clock_gettime(ClockId::Monotonic);
     // It counts from the host's start, so neither part is negative nor the sum too large for centuries.
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The offset was once rounded as it came, up to half a millisecond down: a client that asked for a deadline ten
+    /// seconds after its own clock was told that 10001 milliseconds remained.
+    #[test]
+    fn wall_time_is_not_behind_the_host() {
+        for _ in 0..1000 {
+            let mut clock = HostClock::new();
+            let host_ms = unix_us() / 1000;
+            assert!(clock.now().unix_ms >= host_ms);
+        }
+    }
 }

@@ -65,6 +65,7 @@ mod tests {
         rig.check(&[("EXEC", "[+PONG]"), ("AUTH default secret", "+OK"), ("HELLO 3 AUTH default secret", "...")]);
         let lines = shown(&mut rig);
         assert_eq!(lines.len(), 4);
+        assert!(lines[0].ends_with("\"PING\"") && lines[1].ends_with("\"EXEC\""), "what runs, then EXEC: {lines:?}");
         assert!(lines[2].ends_with("\"AUTH\" \"(redacted)\" \"(redacted)\""), "{lines:?}");
         assert!(!lines.concat().contains("secret"));
     }
