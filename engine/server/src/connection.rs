@@ -57,7 +57,8 @@ pub struct Connection {
     pub socket: Socket,
     /// Who occupies this slot; a late completion of an earlier occupant has another generation.
     pub token: Token,
-    /// The session in the cache crate; `None` for a connection that is only told why it is refused.
+    /// The session in the cache crate; `None` for a connection that is only told why it is refused, and once it
+    /// is `Closing`.
     pub client: Option<ClientIndex>,
     /// What it may still do.
     pub state: State,

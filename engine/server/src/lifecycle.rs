@@ -46,6 +46,10 @@ pub fn settle<R: Ring>(node: &mut Node, ring: &mut R, index: u32) -> bool {
     }
     let Some(connection) = node.connections.at(index) else { return true };
     if connection.state == State::Closing {
+        // The peer may know already that it is gone; what is in flight on its socket is not the session's.
+        if let Some(client) = connection.client.take() {
+            node.cache.disconnect(client);
+        }
         return finish_close(node, ring, index);
     }
     start_receive(ring, connection);
@@ -245,8 +249,5 @@ fn finish_close<R: Ring>(node: &mut Node, ring: &mut R, index: u32) -> bool {
     }
     node.charged_bytes -= connection.charged_bytes;
     node.promised_bytes -= connection.promised_bytes;
-    if let Some(client) = connection.client {
-        node.cache.disconnect(client);
-    }
     true
 }

@@ -62,7 +62,7 @@ fn a_runtime_that_is_not_built_in_says_how_to_build_it() {
 #[test]
 fn too_little_locked_memory_for_glommio_is_named() {
     let output = std::process::Command::new("sh")
-        .args(["-c", "ulimit -l 100; exec \"$0\" --runtime glommio --port 0 --unixsocket \"$1\""])
+        .args(["-c", "ulimit -l 100; exec \"$0\" --runtime glommio --port 0 --unixsocket \"$1\" --metrics-bind ''"])
         .arg(env!("CARGO_BIN_EXE_pinion"))
         .arg(tempfile::tempdir().unwrap().path().join("sock"))
         .output()

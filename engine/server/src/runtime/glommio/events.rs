@@ -16,7 +16,7 @@ use uring::{Completion, Event, Peer, Token};
 /// Bytes of a receive buffer: a connection's share of a tick in a quarter of it.
 pub(super) const BUFFER_BYTES: usize = 16 * 1024;
 /// Buffers of what arrived and was not served yet: 4 MiB, as many bytes as our own ring provides.
-const BUFFERS_MAX: usize = 256;
+pub(super) const BUFFERS_MAX: usize = 256;
 /// Most that one receive brings straight into a large value.
 const DIRECT_BYTES_MAX: usize = 256 * 1024;
 

@@ -111,6 +111,7 @@ async fn serve(
         match progress {
             Progress::Idle(longest) if events.is_empty() && !is_turn_wanted => {
                 alarm.set(now_us, longest);
+                reactor.node().ticks.slept();
                 rest(events, &mut alarm).await;
                 looked_us = now_us;
             }
