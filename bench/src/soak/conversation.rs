@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 use super::draw::{DATABASES, Draw, OWN_DATABASES};
 use super::judge::{code, judge, refused};
-use super::ledger::Ledger;
+use super::ledger::{Ledger, Step};
 use super::model::{Model, Times};
 use super::roster::Roster;
 use super::talk::Talk;
@@ -24,6 +24,8 @@ const ANSWERED_KEPT: usize = 4;
 const QUEUED_MAX: u64 = 20;
 const SILENT_MAX: u64 = 20;
 const INLINE_BYTES_MAX: usize = 4096;
+/// How transactions end; UNWATCH stands for EXEC behind one.
+pub const TRANSACTION_ENDS: &[&str] = &["EXEC", "EXEC", "EXEC", "EXEC", "UNWATCH", "DISCARD", "RESET"];
 /// Arguments that no command expects where they come.
 const ODD: &[&[u8]] =
     &[b"", b"abc", b"-1", b"9223372036854775807", b"99999999999999999999", b"1.5", b"nan", b"\0\xff\r\n", b"v"];
@@ -143,22 +145,20 @@ impl Talk for Conversation {
 
     fn ask(&mut self, out: &mut Vec<u8>, now: Nanos) {
         let unsent = self.ledger.borrow_mut().unsent.pop();
-        if let Some(form) = unsent {
-            return self.form(out, now, form);
-        }
-        match self.draw.below(4_000) {
-            0 => self.rare(out, now),
-            1 => self.kill(out, now),
-            2..6 => self.reset(out, now),
-            6..14 => self.hello(out, now),
-            14..26 => self.silence(out, now),
-            26..86 => self.select(out, now),
-            86..186 => self.transact(out, now),
-            186..286 => self.faulty(out, now),
-            286..600 => self.calm(out, now),
-            600..1900 => self.shared(out, now),
-            _ => self.own(out, now),
-        }
+        let drawn = match self.draw.below(4_000) {
+            0 => Step::Rare,
+            1 => Step::Kill,
+            2..6 => Step::Reset,
+            6..14 => Step::Hello,
+            14..26 => Step::Silence,
+            26..86 => Step::Select,
+            86..186 => Step::Transaction(self.draw.choose(TRANSACTION_ENDS)),
+            186..286 => Step::Faulty,
+            286..600 => Step::Calm,
+            600..1900 => Step::Shared,
+            _ => Step::Own,
+        };
+        self.take_step(out, now, unsent.unwrap_or(drawn));
     }
 
     fn quit(&mut self, out: &mut Vec<u8>, now: Nanos) {
@@ -227,6 +227,23 @@ impl Talk for Conversation {
 
 /// Requests.
 impl Conversation {
+    fn take_step(&mut self, out: &mut Vec<u8>, now: Nanos, step: Step) {
+        match step {
+            Step::Form(form) => self.form(out, now, form),
+            Step::Rare => self.rare(out, now),
+            Step::Shared => self.shared(out, now),
+            Step::Calm => self.calm(out, now),
+            Step::Own => self.own(out, now),
+            Step::Faulty => self.faulty(out, now),
+            Step::Kill => self.kill(out, now),
+            Step::Silence => self.silence(out, now),
+            Step::Hello => self.hello(out, now),
+            Step::Reset => self.reset(out, now),
+            Step::Select => self.select(out, now),
+            Step::Transaction(end) => self.transact(out, now, end),
+        }
+    }
+
     fn form(&mut self, out: &mut Vec<u8>, now: Nanos, form: &'static Template) {
         self.say_as(out, now, form.name, form.text, Meaning::Form(form));
     }
@@ -316,12 +333,12 @@ impl Conversation {
         }
     }
 
-    fn transact(&mut self, out: &mut Vec<u8>, now: Nanos) {
-        if self.draw.one_in(2) {
+    fn transact(&mut self, out: &mut Vec<u8>, now: Nanos, end: &'static str) {
+        if end == "UNWATCH" || self.draw.one_in(2) {
             self.say_as(out, now, "watch", "WATCH {$v}", Meaning::Watch);
-            if self.draw.one_in(10) {
-                self.say(out, now, "UNWATCH", Meaning::Watch);
-            }
+        }
+        if end == "UNWATCH" {
+            self.say(out, now, "UNWATCH", Meaning::Watch);
         }
         self.say(out, now, "MULTI", Meaning::Multi);
         self.is_queueing = true;
@@ -334,12 +351,11 @@ impl Conversation {
             }
         }
         self.is_queueing = false;
-        let (end, meaning) = match self.draw.below(8) {
-            0 => ("DISCARD", Meaning::Discard),
-            1 if self.draw.one_in(4) => return self.reset(out, now),
-            _ => ("EXEC", Meaning::Exec),
-        };
-        self.say(out, now, end, meaning);
+        match end {
+            "DISCARD" => self.say(out, now, "DISCARD", Meaning::Discard),
+            "RESET" => self.reset(out, now),
+            _ => self.say(out, now, "EXEC", Meaning::Exec),
+        }
     }
 
     /// Something wrong: an unknown command, a wrong number of arguments, or an argument of the wrong kind.

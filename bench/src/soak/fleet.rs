@@ -15,6 +15,7 @@ use super::ledger::Ledger;
 use super::roster::Roster;
 use super::session::{Session, Turn};
 use super::talk::Talk;
+use super::text::Text;
 use super::vitals::{Sample, sample};
 use crate::clock::{Clock, Nanos, nanos};
 use crate::load::target::Target;
@@ -24,6 +25,8 @@ const POLL_MAX: Duration = Duration::from_millis(5);
 const SAMPLE_EVERY: Duration = Duration::from_millis(500);
 /// Sessions are waited for once the time is over; what is not done then is closed.
 const WIND_UP_MAX: Duration = Duration::from_secs(90);
+/// One connection in so many speaks memcached's text protocol.
+const TEXT_EVERY: u64 = 4;
 /// Connections opened in one turn, so that the others get theirs.
 const OPENED_PER_TURN: usize = 4;
 
@@ -31,6 +34,8 @@ const OPENED_PER_TURN: usize = 4;
 pub struct Plan<'a> {
     /// Where RESP is spoken.
     pub resp: &'a Target,
+    /// Where memcached's text protocol is spoken, if it is.
+    pub text: Option<Target>,
     /// The server's process.
     pub pid: u32,
     /// Connections at a time.
@@ -88,7 +93,7 @@ impl<'a> Fleet<'a> {
                 self.samples.push(sample);
                 look(now, &self.ledger.borrow(), &sample);
             }
-            if wound_up_at.is_none() && (now >= end || stop.load(Ordering::Relaxed)) {
+            if wound_up_at.is_none() && (self.is_done(now >= end) || stop.load(Ordering::Relaxed)) {
                 wound_up_at = Some(now);
                 self.slots.iter_mut().flatten().for_each(Session::wind_up);
             }
@@ -108,19 +113,37 @@ impl<'a> Fleet<'a> {
         Ok((ledger.into_inner(), self.samples))
     }
 
+    /// The time is over, and everything was sent that every run sends.
+    fn is_done(&self, is_over: bool) -> bool {
+        is_over && self.ledger.borrow().unsent.is_empty()
+    }
+
     fn open_some(&mut self, now: Nanos) -> io::Result<()> {
         let empty: Vec<usize> = (0..self.slots.len()).filter(|slot| self.slots[*slot].is_none()).collect();
         for slot in empty.into_iter().take(OPENED_PER_TURN) {
             self.serial += 1;
-            let (roster, ledger) = (Rc::clone(&self.roster), Rc::clone(&self.ledger));
-            let talk: Box<dyn Talk> = Box::new(Conversation::new(self.plan.seed, self.serial, roster, ledger));
             let rng = StdRng::seed_from_u64(self.rng.random());
-            let context = |e: io::Error| io::Error::other(format!("cannot connect to {}: {e}", self.plan.resp));
-            let mut session = Session::open(self.plan.resp, talk, rng, now).map_err(context)?;
+            let (target, talk) = self.talk();
+            let context = |e: io::Error| io::Error::other(format!("cannot connect to {target}: {e}"));
+            let mut session = Session::open(target, talk, rng, now).map_err(context)?;
             session.register(self.poll.registry(), Token(slot))?;
             self.slots[slot] = Some(session);
         }
         Ok(())
+    }
+
+    /// Whom the next session talks to, and how.
+    fn talk(&mut self) -> (&'a Target, Box<dyn Talk>) {
+        let ledger = Rc::clone(&self.ledger);
+        match &self.plan.text {
+            Some(target) if self.serial.is_multiple_of(TEXT_EVERY) => {
+                (target, Box::new(Text::new(self.plan.seed, self.serial, ledger)))
+            }
+            _ => {
+                let talk = Conversation::new(self.plan.seed, self.serial, Rc::clone(&self.roster), ledger);
+                (self.plan.resp, Box::new(talk))
+            }
+        }
     }
 
     fn turn(&mut self, events: &mut Events, buffer: &mut [u8], clock: &Clock) -> io::Result<()> {

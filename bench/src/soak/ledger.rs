@@ -9,6 +9,29 @@ use super::templates::Template;
 /// Errors that are kept with their exchange; more are counted.
 const FAULTS_KEPT: usize = 20;
 
+/// Something that a connection may ask.
+#[derive(Clone, Copy, Debug)]
+pub enum Step {
+    /// A form of a command.
+    Form(&'static Template),
+    /// Whatever there is, drawn by weight.
+    Rare,
+    Shared,
+    Calm,
+    Own,
+    /// Requests that are wrong.
+    Faulty,
+    /// CLIENT KILL of somebody here.
+    Kill,
+    /// CLIENT REPLY, and requests without reply.
+    Silence,
+    Hello,
+    Reset,
+    Select,
+    /// WATCH, UNWATCH maybe, MULTI and what follows, with how it ends.
+    Transaction(&'static str),
+}
+
 /// Counts of one command.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Calls {
@@ -25,8 +48,8 @@ pub struct Ledger {
     pub commands: BTreeMap<String, Calls>,
     /// By verb of memcached's protocol.
     pub verbs: BTreeMap<String, Calls>,
-    /// Forms that nobody has sent yet.
-    pub unsent: Vec<&'static Template>,
+    /// What every run sends before chance decides.
+    pub unsent: Vec<Step>,
     /// Ids of connections that are open.
     pub ids: Vec<u64>,
     /// Ids that somebody was told to kill.
@@ -47,6 +70,11 @@ impl Ledger {
     /// Counts a call, and the code if it was answered with an error.
     pub fn count(&mut self, name: &str, code: Option<&str>) {
         count(&mut self.commands, name, code);
+    }
+
+    /// Counts a request in memcached's protocol.
+    pub fn count_verb(&mut self, verb: &str, code: Option<&str>) {
+        count(&mut self.verbs, verb, code);
     }
 
     /// Keeps what was wrong.

@@ -27,6 +27,7 @@ mod session;
 mod summary;
 mod talk;
 mod templates;
+mod text;
 mod vitals;
 mod wire;
 
@@ -73,6 +74,9 @@ pub struct Options {
     /// Its port
     #[arg(short, long, default_value_t = 6379)]
     port: u16,
+    /// Its port for memcached's text protocol; 0 leaves that out
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    memcached_port: u16,
     /// Memory limit of a server that is started
     #[arg(long, value_name = "BYTES", default_value = "256mb")]
     maxmemory: String,
@@ -128,6 +132,7 @@ fn soak(options: &Options, server: &mut Server, duration: Duration, stop: &Atomi
     );
     let plan = Plan {
         resp: &Target::Tcp(server.resp),
+        text: server.text.map(Target::Tcp),
         pid: server.pid,
         connections: options.connections.into(),
         seed: options.seed,
@@ -141,6 +146,11 @@ fn soak(options: &Options, server: &mut Server, duration: Duration, stop: &Atomi
     for name in listed.iter().filter(|name| !templates::NEVER.contains(&name.as_str())) {
         if !ledger.commands.contains_key(name) {
             ledger.fault(format!("{name} was never answered in this run"));
+        }
+    }
+    for verb in text::VERBS.iter().filter(|_| server.text.is_some()) {
+        if !ledger.verbs.contains_key(*verb) {
+            ledger.fault(format!("memcached's {verb} was never answered in this run"));
         }
     }
     settle(server.pid, &mut probe, &before, &mut ledger)?;
@@ -202,8 +212,9 @@ impl Progress {
 impl Options {
     fn server(&self) -> io::Result<Server> {
         let Some(path) = &self.server else {
+            let text = (self.memcached_port > 0).then(|| self.address(self.memcached_port)).transpose()?;
             let pid = self.pid.ok_or_else(|| io::Error::other("--pid names the server's process"))?;
-            return Ok(Server::attach(self.address(self.port)?, pid));
+            return Ok(Server::attach(self.address(self.port)?, text, pid));
         };
         Server::start(path, &self.maxmemory, &self.flags)
     }

@@ -5,6 +5,8 @@
 use std::collections::BTreeMap;
 use std::io;
 
+use super::conversation::TRANSACTION_ENDS;
+use super::ledger::Step;
 use super::probe::Probe;
 use super::templates::{CALM, NEVER, OWN, RARE, SHARED, Template, covers};
 use super::wire::Value;
@@ -25,8 +27,8 @@ pub struct Roster {
     pub rare: Vec<&'static Template>,
     /// On own keys.
     pub own: Vec<OwnForm>,
-    /// Every form once.
-    pub each: Vec<&'static Template>,
+    /// What every run sends first: each form and each step, twice, since who sent one may end before the reply.
+    pub each: Vec<Step>,
 }
 
 impl Roster {
@@ -62,7 +64,11 @@ impl Roster {
         rare.extend(each.iter().filter(|form| form.weight == 0));
         let own = OWN.iter().filter(|(name, _, _)| has(name));
         let own = own.flat_map(|(name, weight, text)| std::iter::repeat_n((*name, *text), *weight as usize)).collect();
-        (roster.shared, roster.calm, roster.rare, roster.own, roster.each) = (shared, calm, rare, own, each);
+        (roster.shared, roster.calm, roster.rare, roster.own) = (shared, calm, rare, own);
+        let steps = [Step::Reset, Step::Hello, Step::Silence, Step::Select, Step::Kill];
+        let transactions = TRANSACTION_ENDS.iter().map(|end| Step::Transaction(end));
+        roster.each = each.into_iter().map(Step::Form).chain(steps).chain(transactions).collect();
+        roster.each.extend_from_within(..);
         Ok(roster)
     }
 

@@ -20,6 +20,8 @@ const LOG_LINES_SHOWN: usize = 6;
 pub struct Server {
     /// Where it speaks RESP.
     pub resp: SocketAddr,
+    /// Where it speaks memcached's text protocol, if it does.
+    pub text: Option<SocketAddr>,
     /// Its process.
     pub pid: u32,
     started: Option<(Child, PathBuf)>,
@@ -27,8 +29,8 @@ pub struct Server {
 
 impl Server {
     /// One that runs already.
-    pub fn attach(resp: SocketAddr, pid: u32) -> Server {
-        Server { resp, pid, started: None }
+    pub fn attach(resp: SocketAddr, text: Option<SocketAddr>, pid: u32) -> Server {
+        Server { resp, text, pid, started: None }
     }
 
     /// Starts the binary at `path` with `flags` behind ours and waits until it accepts connections.
@@ -38,10 +40,10 @@ impl Server {
         let file = File::create(&log)?;
         let mut command = mortal(&[path.to_string_lossy().into_owned()]);
         command.args(["--port", &resp.port().to_string(), "--memcached-port", &text.port().to_string()]);
-        command.args(["--maxmemory", maxmemory]);
+        command.args(["--maxmemory", maxmemory, "--metrics-bind", "", "--enable-debug-command", "local"]);
         command.args(flags).stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
         let child = command.spawn()?;
-        let mut server = Server { resp, pid: child.id(), started: Some((child, log)) };
+        let mut server = Server { resp, text: Some(text), pid: child.id(), started: Some((child, log)) };
         server.await_ready()?;
         Ok(server)
     }

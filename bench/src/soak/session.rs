@@ -385,6 +385,7 @@ impl Session {
 
     /// The server ended the stream.
     fn closed(&mut self) -> Turn {
+        self.talk.closed();
         let is_awaited = self.is_ending && self.ending == Ending::HalfClose && self.is_idle();
         match is_awaited || self.talk.may_be_closed() {
             true => Turn::Gone(self.ending.name()),

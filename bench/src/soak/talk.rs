@@ -24,6 +24,8 @@ pub trait Talk {
     fn meet(&mut self);
     /// The connection is gone.
     fn leave(&mut self);
+    /// The server ended the stream; some requests ask for just that.
+    fn closed(&mut self) {}
     /// Takes one reply from the front of `input` and judges it: its bytes, `None` if more are needed, or what is wrong.
     fn take(&mut self, input: &[u8], now: Nanos) -> Result<Option<usize>, String>;
 }

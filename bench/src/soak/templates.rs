@@ -6,6 +6,9 @@
 //!
 //! Invariant: -OOM may answer any request, since what all ask together has a bound too; it needs no mention.
 
+/// Any reply that is no error.
+const ANY: &str = "ok simple int bulk nil array map double bool";
+
 /// A form of a command.
 #[derive(Debug)]
 pub struct Template {
@@ -152,6 +155,29 @@ pub const CALM: &[Template] = &[
     form("memory|malloc-stats", 0, "MEMORY MALLOC-STATS", "bulk", ""),
     form("memory|purge", 1, "MEMORY PURGE", "ok", ""),
     form("memory|help", 1, "MEMORY HELP", "array", ""),
+    form("acl|whoami", 1, "ACL WHOAMI", "bulk", ""),
+    form("acl|users", 1, "ACL USERS", "array", ""),
+    form("acl|cat", 1, "ACL CAT [string|nothing]", "array", "ERR"),
+    form("acl|help", 1, "ACL HELP", "array", ""),
+    form("cluster|info", 1, "CLUSTER INFO", "bulk", "ERR"),
+    form("cluster|keyslot", 1, "CLUSTER KEYSLOT a", "int", "ERR"),
+    form("cluster|myid", 1, "CLUSTER MYID", "bulk", "ERR"),
+    form("cluster|nodes", 1, "CLUSTER NODES", "bulk", "ERR"),
+    form("cluster|reset", 0, "CLUSTER RESET", "", "ERR"),
+    form("cluster|shards", 1, "CLUSTER SHARDS", "array", "ERR"),
+    form("cluster|slots", 1, "CLUSTER SLOTS", "array", "ERR"),
+    form("cluster|help", 1, "CLUSTER HELP", "array", ""),
+    form("readonly", 1, "READONLY", "ok", "ERR"),
+    form("readwrite", 1, "READWRITE", "ok", "ERR"),
+    form("function|flush", 1, "FUNCTION FLUSH [ASYNC|SYNC]", "ok", ""),
+    form("function|list", 1, "FUNCTION LIST [WITHCODE]", "array", ""),
+    form("function|stats", 1, "FUNCTION STATS", "map array", ""),
+    form("function|help", 1, "FUNCTION HELP", "array", ""),
+    form("script|flush", 1, "SCRIPT FLUSH [ASYNC|SYNC]", "ok", ""),
+    form("script|exists", 1, "SCRIPT EXISTS {$word}", "array", ""),
+    form("script|help", 1, "SCRIPT HELP", "array", ""),
+    form("module|list", 1, "MODULE LIST", "array", ""),
+    form("module|help", 1, "MODULE HELP", "array", ""),
     form("object|help", 1, "OBJECT HELP", "array", ""),
     form("auth", 1, "AUTH [default] wrong", "ok", "ERR WRONGPASS"),
 ];
@@ -174,6 +200,12 @@ pub const RARE: &[Template] = &[
     form("config|set", 2, "CONFIG SET (no-such-setting 1|hz abc|maxmemory-policy foo)", "", "ERR"),
     form("config|resetstat", 3, "CONFIG RESETSTAT", "ok", ""),
     form("config|rewrite", 1, "CONFIG REWRITE", "ok", "ERR"),
+    form("save", 1, "SAVE", "", "ERR"),
+    form("bgsave", 1, "BGSAVE [SCHEDULE|now]", "", "ERR"),
+    form("bgrewriteaof", 1, "BGREWRITEAOF", "", "ERR"),
+    form("replicaof", 1, "REPLICAOF (NO ONE|localhost 1)", "ok", "ERR"),
+    form("slaveof", 1, "SLAVEOF (NO ONE|localhost 1)", "ok", "ERR"),
+    form("waitaof", 1, "WAITAOF $bool $bool $moment", "array", "ERR"),
     form("slowlog|reset", 3, "SLOWLOG RESET", "ok", ""),
     form("latency|reset", 3, "LATENCY RESET", "int", ""),
     form("client|pause", 4, "CLIENT PAUSE $moment (WRITE|ALL)", "ok", ""),
@@ -186,12 +218,18 @@ pub const RARE: &[Template] = &[
         "",
     ),
     form("client|kill", 2, "CLIENT KILL (1.2.3.4:5|ID 0|TYPE foo|ID)", "", "ERR"),
-    form("debug", 1, "DEBUG (JMAP|SLEEP 0|SET-ACTIVE-EXPIRE 1|NO-SUCH-THING|HELP)", "ok array", "ERR"),
-    form("debug|sleep", 1, "DEBUG SLEEP 0", "ok", "ERR"),
-    form("debug|help", 1, "DEBUG HELP", "array", "ERR"),
-    form("debug|object", 1, "DEBUG OBJECT $m", "simple", "ERR"),
-    form("debug|set-active-expire", 1, "DEBUG SET-ACTIVE-EXPIRE 1", "ok", "ERR"),
-    form("debug|jmap", 1, "DEBUG JMAP", "ok", "ERR"),
+    form("debug", 4, "DEBUG (SLEEP 0|SLEEP 0.01|SET-ACTIVE-EXPIRE 1|HELP|POPULATE $moment m:p)", "ok array", "ERR"),
+    form(
+        "debug",
+        4,
+        "DEBUG PROTOCOL (string|integer|double|null|array|set|map|bignum|true|false|verbatim)",
+        ANY,
+        "ERR",
+    ),
+    form("debug", 2, "DEBUG (OBJECT $m|SDSLEN $m|STRINGMATCH-LEN 100 a*b)", "ok simple int", "ERR"),
+    form("debug", 2, "DEBUG DIGEST-VALUE {$m}", "array", "ERR"),
+    form("debug", 0, "DEBUG DIGEST", "simple bulk", "ERR"),
+    form("debug", 1, "DEBUG (NO-SUCH-THING|SLEEP|SLEEP x|ERROR soak)", "", "ERR soak"),
 ];
 
 /// On keys of the connection's own: the model knows the replies.
@@ -250,7 +288,8 @@ pub const OF_CONVERSATIONS: &[&str] = &[
 ];
 
 /// Containers: a call without subcommand is their only own form, and a fault.
-pub const CONTAINERS: &[&str] = &["client", "config", "slowlog", "latency", "memory", "object", "debug"];
+pub const CONTAINERS: &[&str] =
+    &["acl", "client", "cluster", "config", "function", "latency", "memory", "module", "object", "script", "slowlog"];
 
 /// Never sent, whatever else is: it would end the run.
 pub const NEVER: &[&str] = &["shutdown"];

@@ -29,7 +29,7 @@ pub enum Value<'a> {
     Error(&'a [u8]),
     /// Integer.
     Integer(i64),
-    /// Bulk string, or a verbatim one without its format.
+    /// Bulk string, a verbatim one without its format, or a big number.
     Bulk(&'a [u8]),
     /// Null of either version.
     Null,
@@ -111,6 +111,10 @@ impl<'a> Reader<'a> {
                 _ => Err(Stop::Broken("a null with a text")),
             },
             b',' => self.double(),
+            b'(' => match self.line()? {
+                digits if digits.iter().all(|byte| byte.is_ascii_digit() || *byte == b'-') => Ok(Value::Bulk(digits)),
+                _ => Err(Stop::Broken("a big number that is none")),
+            },
             b'#' => match self.line()? {
                 b"t" => Ok(Value::Boolean(true)),
                 b"f" => Ok(Value::Boolean(false)),
