@@ -1,4 +1,4 @@
-//! Time as an argument: the reactor reads it once per tick through `Clock`.
+//! Time as an argument: the reactor reads it through `Clock`, once per tick for all that the tick does.
 //!
 //! Two implementations: the host's clocks here, the simulator's virtual one in the sim crate.
 

@@ -85,7 +85,7 @@ fn spin(reactor: &mut Reactor<KernelRing, HostClock>, spinner: &mut Spinner, lon
     if reactor.has_submissions() {
         return Wait::No;
     }
-    let until_us = reactor.clock().now().mono_us + u64::from(spin_us);
+    let until_us = reactor.ended_us() + u64::from(spin_us);
     loop {
         for _ in 0..16 {
             if reactor.is_ready() {

@@ -129,12 +129,10 @@ pub const FAMILIES: &[Family] = &[
     counter("pinion_keyspace_hits_total", "Keys that a read found.", |r| only(r.keyspace_hits as f64)),
     counter("pinion_keyspace_misses_total", "Keys that a read did not find.", |r| only(r.keyspace_misses as f64)),
     counter("pinion_expired_keys_total", "Keys removed because their time had come.", |r| only(r.expired_keys as f64)),
-    by(
-        "quantile",
-        gauge("pinion_expiry_lag_seconds", "From deadlines to removals, since the start.", |r| {
-            one([("0.5", r.expiry_lag_p50_ms as f64 / 1e3), ("0.99", r.expiry_lag_p99_ms as f64 / 1e3)])
-        }),
-    ),
+    gauge("pinion_expiry_lag_p50_seconds", "From deadlines to removals: half were not later.", |r| {
+        only(r.expiry_lag_p50_ms as f64 / 1e3)
+    }),
+    gauge("pinion_expiry_lag_p99_seconds", "The same for 99 percent.", |r| only(r.expiry_lag_p99_ms as f64 / 1e3)),
     counter("pinion_evicted_keys_total", "Keys removed to make room.", |r| only(r.evicted_keys as f64)),
     counter("pinion_compacted_items_total", "Items moved to make segments free.", |r| {
         only(r.usage.statistics.compacted_items as f64)
