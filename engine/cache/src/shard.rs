@@ -107,6 +107,11 @@ impl Shard {
         }
     }
 
+    /// Changes so far to all of its slots.
+    pub fn changes(&self) -> u64 {
+        self.sequences.iter().sum()
+    }
+
     /// Watched keys.
     pub fn watches_mut(&mut self) -> &mut Watches {
         &mut self.watches

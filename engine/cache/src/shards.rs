@@ -208,6 +208,11 @@ impl Shards {
         if index < self.shards.len() { cursor } else { 0 }
     }
 
+    /// Changes since the start; a flush counts as one of each slot. Adds all slots up, some microseconds.
+    pub fn changes(&self) -> u64 {
+        self.shards.iter().map(Shard::changes).sum()
+    }
+
     /// Keys in a keyspace, those included that have expired and were not removed yet.
     pub fn len(&self, keyspace: Keyspace) -> u64 {
         self.shards.iter().map(|shard| shard.store().len(keyspace)).sum()

@@ -171,10 +171,11 @@ fn memory(cache: &Cache, text: &mut String) -> fmt::Result {
     Ok(())
 }
 
-fn persistence(_: &Cache, text: &mut String) -> fmt::Result {
+fn persistence(cache: &Cache, text: &mut String) -> fmt::Result {
     fields!(text,
         "loading": 0,
-        "rdb_changes_since_last_save": 0,
+        // Nothing is ever saved.
+        "rdb_changes_since_last_save": cache.shards.changes(),
         "rdb_bgsave_in_progress": 0,
         "rdb_last_save_time": 0,
         "rdb_last_bgsave_status": "ok",
@@ -378,6 +379,13 @@ impl fmt::Display for Human {
 mod tests {
     use super::*;
     use crate::rig::Rig;
+
+    #[test]
+    fn changes_are_counted_since_there_is_no_save() {
+        let mut rig = Rig::new();
+        rig.check(&[("SETBIT k 7 1", "..."), ("SETBIT k 7 1", "..."), ("GET k", "..."), ("DEL k", ":1")]);
+        assert!(rig.run("INFO persistence").contains("rdb_changes_since_last_save:2\r"));
+    }
 
     #[test]
     fn sections_are_chosen_by_name() {
