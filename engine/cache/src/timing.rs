@@ -58,8 +58,6 @@ pub(crate) struct Timing {
     precise_until_us: u64,
     /// Spans and commands from here on are looked at: the smaller of the thresholds in force.
     slow_ns: u64,
-    /// What the command that runs will take once its batch is over.
-    owed_ns: u64,
 }
 
 impl Timing {
@@ -76,7 +74,6 @@ impl Timing {
             is_precise: false,
             precise_until_us: 0,
             slow_ns: u64::MAX,
-            owed_ns: 0,
         };
         timing.obey(in_force);
         timing
@@ -91,11 +88,6 @@ impl Timing {
         };
         self.slow_ns = slowlog_ns.min(monitor_ns);
         self.is_precise = is_precise(in_force) || self.precise_until_us > 0;
-    }
-
-    /// Counts time that the command takes afterwards as its own; the command is one that is timed by itself.
-    pub fn owe(&mut self, duration: Duration) {
-        self.owed_ns = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
     }
 
     /// Reads the clock, in nanoseconds.
@@ -239,8 +231,7 @@ impl Cache {
         let now_ns = self.timing.read();
         // What ran inside of it, as EXEC's commands do.
         self.settle_span(now_ns);
-        let owed_ns = std::mem::take(&mut self.timing.owed_ns);
-        let spent_ns = now_ns.saturating_sub(began_ns).saturating_add(owed_ns);
+        let spent_ns = now_ns.saturating_sub(began_ns);
         if let Outcome::Job(job) = outcome {
             job.spent_ns = spent_ns;
             job.asked = Some((call.command, Asked::new(call.command, call.request, self.clients.get(call.client))));

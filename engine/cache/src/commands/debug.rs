@@ -280,7 +280,6 @@ fn sleep(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(),
     let duration = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).ok_or(NOT_A_DURATION)?;
     cache.timing.order_sleep(duration);
     cache.effects.push(Effect::Sleep(duration));
-    cache.timing.owe(duration);
     reply.ok();
     Ok(())
 }
@@ -419,21 +418,5 @@ mod tests {
             ("DEBUG OBJECT", "-ERR unknown subcommand or wrong number of arguments for 'OBJECT'. Try DEBUG HELP."),
         ]);
         assert_eq!(rig.cache.take_effects(), [Effect::Sleep(Duration::from_millis(250))]);
-    }
-
-    /// The sleep comes after the batch, where nothing is timed: SLOWLOG once knew nothing of it.
-    #[test]
-    fn a_sleep_counts_as_the_time_of_its_command() {
-        let mut rig = debugging();
-        rig.check(&[("CONFIG SET latency-monitor-threshold 200", "+OK"), ("DEBUG SLEEP 0.25", "+OK")]);
-        rig.check(&[("PING", "+PONG"), ("MULTI", "+OK"), ("DEBUG SLEEP 0.5", "+QUEUED"), ("EXEC", "[+OK]")]);
-        rig.check(&[
-            (
-                "SLOWLOG GET",
-                "[[:1 :1700000000 :500000 ['DEBUG' 'SLEEP' '0.5'] '127.0.0.1:50001' ''] \
-                 [:0 :1700000000 :250000 ['DEBUG' 'SLEEP' '0.25'] '127.0.0.1:50001' '']]",
-            ),
-            ("LATENCY LATEST", "[['command' :1700000000 :500 :500]]"),
-        ]);
     }
 }
