@@ -40,6 +40,11 @@ impl Effects {
         self.0.push(Effect::Send(client, bytes.to_vec()));
     }
 
+    /// Forgets the bytes for a client that no longer wants any.
+    pub fn forget_sends(&mut self, client: ClientIndex) {
+        self.0.retain(|effect| !matches!(effect, Effect::Send(to, _) if *to == client));
+    }
+
     /// Forgets what was to be sent to a client that is gone.
     pub fn forget(&mut self, client: ClientIndex) {
         self.0.retain(|effect| match effect {

@@ -60,3 +60,4 @@ pub use route::{SLOT_COUNT, place, slot};
 pub use table::Command;
 pub use time::Now;
 pub use timing::Stopwatch;
+pub use transaction::Holdings;

@@ -40,6 +40,11 @@ pub(crate) struct Monitors {
 const MILLION: u64 = 1_000_000;
 
 impl Monitors {
+    /// Clients that monitor.
+    pub fn count(&self) -> usize {
+        self.clients.len()
+    }
+
     /// True if a line may be made now.
     fn may_show(&mut self, now_us: u64) -> bool {
         let grown = (now_us - self.filled_us).saturating_mul(LINES_PER_SECOND);
@@ -75,6 +80,8 @@ impl Cache {
     pub(crate) fn end_monitor(&mut self, client: ClientIndex) {
         self.clients.get_mut(client).is_monitor = false;
         self.monitors.clients.retain(|monitor| *monitor != client);
+        // A line behind the answer to RESET would be taken for the answer to the next command.
+        self.effects.forget_sends(client);
         if self.monitors.clients.is_empty() {
             self.modes &= !cache_mode::MONITORED;
         }

@@ -112,6 +112,11 @@ impl Shard {
         self.sequences.iter().sum()
     }
 
+    /// Keys that are watched, by however many.
+    pub fn watched_keys(&self) -> usize {
+        self.watches.len()
+    }
+
     /// Watched keys.
     pub fn watches_mut(&mut self) -> &mut Watches {
         &mut self.watches

@@ -72,6 +72,11 @@ impl Shards {
         self.shard_mut(key.place.slot).watches_mut().unwatch(key)
     }
 
+    /// Keys that are watched, by however many.
+    pub fn watched_keys(&self) -> usize {
+        self.shards.iter().map(Shard::watched_keys).sum()
+    }
+
     /// Where `key` lives.
     #[inline]
     pub fn place(&self, key: &[u8]) -> Place {

@@ -77,7 +77,27 @@ impl Watch {
     }
 }
 
+/// What is held for clients beside their connections: nothing if there is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Holdings {
+    /// Transactions and watches, in bytes.
+    pub transaction_bytes: usize,
+    /// Keys that are watched, by however many.
+    pub watched_keys: usize,
+    /// Clients that monitor.
+    pub monitors: usize,
+}
+
 impl Cache {
+    /// What is held for clients beside their connections.
+    pub fn holdings(&self) -> Holdings {
+        Holdings {
+            transaction_bytes: self.transaction_bytes,
+            watched_keys: self.shards.watched_keys(),
+            monitors: self.monitors.count(),
+        }
+    }
+
     /// True if transactions and watches may hold so many more keys or requests, of so many bytes together.
     pub(crate) fn may_hold(&self, count: usize, bytes: usize) -> bool {
         (self.transaction_bytes + count * size_of::<Watch>() + bytes) as u64 <= self.shards.memory().value_bytes_max()

@@ -36,6 +36,11 @@ impl Watches {
         self.keys.is_empty()
     }
 
+    /// Keys that are watched, by however many.
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
     /// One more client watches `key`. The changes so far.
     pub fn watch(&mut self, key: &Key<'_>) -> u64 {
         let hash = key.place.hash;

@@ -78,6 +78,8 @@ pub struct Connection {
     pub is_doomed: bool,
     /// Its front job waits: nothing is to be done for it until the job is woken.
     pub is_parked: bool,
+    /// It receives although its backlog is full, once: how else could we see that a client that waits has left?
+    pub probes: bool,
     /// Received on it so far, in bytes.
     pub received_bytes: u64,
     /// Sent on it so far, in bytes.
@@ -143,6 +145,7 @@ impl Connection {
             patience: 0,
             is_doomed: false,
             is_parked: false,
+            probes: false,
             received_bytes: 0,
             sent_bytes: 0,
             dirty: false,

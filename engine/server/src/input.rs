@@ -23,6 +23,7 @@ pub fn arrived<'t>(node: &mut Node, batch: &mut Batch<'t>, index: u32, input: &'
     let Some(connection) = node.connections.at(index) else { return };
     connection.begin_tick(tick);
     connection.active_us = now_us;
+    connection.probes = false;
     connection.received_bytes += input.len() as u64;
     if connection.state != State::Open {
         return;

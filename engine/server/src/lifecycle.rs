@@ -135,7 +135,7 @@ fn start_receive<R: Ring>(ring: &mut R, connection: &mut Connection) {
 
 #[inline]
 fn wanted_receive(connection: &Connection) -> Receiving {
-    let full = connection.backlog.len() >= crate::connection::BYTES_PER_TICK_MAX as usize;
+    let full = connection.backlog.len() >= crate::connection::BYTES_PER_TICK_MAX as usize && !connection.probes;
     if connection.peer_ended {
         return Receiving::Off;
     }
@@ -192,8 +192,8 @@ pub fn enforce_time_limits<R: Ring>(node: &mut Node, ring: &mut R, index: u32) {
     let is_crowded = node.is_crowded();
     let is_monitor = node.client(index).is_some_and(|client| node.cache.session(client).is_monitor());
     let Some(connection) = node.connections.at(index) else { return };
-    // Who waits for us is not idle, unless we could not see that it left.
-    let is_owed = is_monitor || connection.is_parked && connection.receiving != Receiving::Off;
+    // Who waits for us is not idle.
+    let is_owed = is_monitor || connection.is_parked;
     let silent_us = u128::from(now_us - connection.active_us.max(connection.progress_us));
     if idle.is_some_and(|idle| silent_us > idle.as_micros()) && !is_owed {
         node.counters.idle_closes += 1;
@@ -201,6 +201,12 @@ pub fn enforce_time_limits<R: Ring>(node: &mut Node, ring: &mut R, index: u32) {
         node.mark_dirty(index);
         return;
     }
+    if connection.is_parked && connection.receiving == Receiving::Off && !is_crowded {
+        connection.probes = true;
+        node.counters.probes += 1;
+        node.mark_dirty(index);
+    }
+    let Some(connection) = node.connections.at(index) else { return };
     // It may be writing all of a pipeline before it reads: then waiting for it would be for ever.
     let is_stalled = connection.paused && now_us - connection.progress_us >= STALL_US;
     if is_stalled && !is_crowded {

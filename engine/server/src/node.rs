@@ -71,6 +71,8 @@ pub struct Counters {
     pub idle_closes: u64,
     /// Times that the provided buffers ran out.
     pub buffer_shortages: u64,
+    /// Receives whose only purpose was to see whether a client that waits is still there.
+    pub probes: u64,
     /// Bytes of monitors' lines that were dropped because they were not read.
     pub dropped_push_bytes: u64,
     /// Bytes received.

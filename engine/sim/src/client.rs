@@ -20,6 +20,9 @@ use crate::workload::Workload;
 /// Requests that wait in a client for its socket to take them, in bytes; then it asks no more.
 const OUTBOX_BYTES_MAX: usize = 512 * 1024;
 
+/// The port of client 0; the others follow.
+pub const PORT_BASE: u16 = 40_000;
+
 /// One client, over all its connections.
 pub struct Client {
     /// What the connection of now has asked and was answered.
@@ -75,7 +78,7 @@ impl Client {
         if conversation.is_dead || link.client_reset {
             return true;
         }
-        if conversation.last_words.is_some() || link.client_ended {
+        if conversation.last_words.is_some() || link.client_ended || conversation.waits_for_ever() {
             return false;
         }
         conversation.outstanding(link) == 0 && self.outbox.is_empty() && self.script.is_empty()
@@ -112,13 +115,14 @@ impl Client {
     fn connect(&mut self, rng: &mut StdRng, network: &mut Network, weather: &Weather) {
         let is_unix = rng.random_bool(0.2);
         let is_stranger = !is_unix && rng.random_bool(self.habits.comes_from_afar);
-        let port = 40_000 + u16::try_from(self.number).expect("few clients");
+        let port = PORT_BASE + u16::try_from(self.number).expect("few clients");
         let ip = if is_stranger { Ipv4Addr::new(192, 0, 2, 1) } else { Ipv4Addr::LOCALHOST };
         let peer = if is_unix { Peer::Unix } else { Peer::Inet(SocketAddr::from((ip, port))) };
         let window = rng.random_range(weather.client_window.0..=weather.client_window.1);
         let link = network.connect(Socket(i32::from(is_unix)), peer, window);
         trace::line(|| format!("client {} connects as link {}: {:?}", self.number, link.0, self.habits));
-        self.conversation = Some(Conversation::new(link, is_stranger && self.password.is_none()));
+        self.conversation =
+            Some(Conversation::new(link, is_stranger && self.password.is_none(), self.workload.may_be_refused()));
         self.outbox.clear();
         (self.has_said_goodbye, self.ends_after) = (false, false);
         self.workload.reconnect();
@@ -159,7 +163,7 @@ impl Client {
             if self.outbox.len() >= OUTBOX_BYTES_MAX || self.has_said_goodbye {
                 return;
             }
-            let command = self.workload.next(rng, &self.habits, cursor);
+            let command = self.workload.next(rng, &self.habits, cursor, network.links().len());
             // One walk at a time: the next step needs the answer to this one.
             if matches!(command, Command::Scan(..)) {
                 cursor = None;
@@ -226,6 +230,15 @@ impl Client {
         // Most close when the server has; some never do.
         if link.is_over_for_client() && !link.client_ended && rng.random_bool(if self.is_calm { 1.0 } else { 0.1 }) {
             network.end(conversation.link);
+            return;
+        }
+        // Nobody may ever end its wait.
+        if conversation.waits_for_ever() && rng.random_bool(if self.is_calm { 1.0 } else { 0.02 }) {
+            match rng.random_bool(0.5) {
+                true => network.reset(conversation.link, rng.random_bool(weather.reset_keeps_bytes)),
+                false if !link.client_ended => network.end(conversation.link),
+                false => {}
+            }
             return;
         }
         // Done in the middle of a request, now and then: then the rest of the outbox never comes.

@@ -4,6 +4,8 @@
 
 use bytes::Bytes;
 
+use crate::reply::Reply;
+
 /// A key in its database.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {
@@ -100,6 +102,18 @@ pub enum Touch {
     Counted,
 }
 
+impl Touch {
+    /// True if it may change the key.
+    pub fn writes(&self) -> bool {
+        match self {
+            Touch::Set { .. } | Touch::Add(_) | Touch::Append(_) | Touch::Delete | Touch::Flush => true,
+            Touch::ExpireSeconds(..) | Touch::ExpireMillis(..) | Touch::Persist => true,
+            Touch::Get | Touch::Strlen | Touch::Exists | Touch::TtlSeconds | Touch::TtlMillis => false,
+            Touch::Type | Touch::Listed | Touch::Counted => false,
+        }
+    }
+}
+
 /// A request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
@@ -137,12 +151,47 @@ pub enum Command {
     GetName,
     /// RESET.
     Reset,
+    /// MULTI.
+    Multi,
+    /// A command between MULTI and EXEC.
+    Queued(Box<Command>),
+    /// EXEC.
+    Exec,
+    /// DISCARD.
+    Discard,
+    /// WATCH.
+    Watch(Vec<Key>),
+    /// UNWATCH.
+    Unwatch,
+    /// CLIENT PAUSE: milliseconds, and whether reads are held back too.
+    Pause(u32, bool),
+    /// CLIENT UNPAUSE.
+    Unpause,
+    /// CLIENT KILL ADDR.
+    Kill(String),
+    /// WAIT for one replica: milliseconds; 0 is for ever.
+    Wait(u32),
+    /// CLIENT UNBLOCK.
+    Unblock(u64),
+    /// MONITOR.
+    Monitor,
+    /// CLIENT REPLY OFF or SKIP, which has no reply.
+    Hush(&'static str),
+    /// CLIENT REPLY ON.
+    Loud,
+    /// A command whose reply is not wanted.
+    Silent(Box<Command>),
     /// QUIT.
     Quit,
     /// A request whose answer is an error that begins so.
     Wrong(Vec<Bytes>, &'static str),
     /// A request whose answer only has to be well-formed.
     Any(Vec<Bytes>),
+    /// What an EXEC ran, for the oracle: its commands, the watched keys with what was read of them, and the tick from
+    /// which on they were watched.
+    Ran(Vec<Command>, Vec<(Key, Reply)>, u64),
+    /// An EXEC that ran nothing, for the oracle: the keys watched, and from which tick on.
+    NotRun(Vec<Key>, u64),
     /// No request at all: these bytes break the protocol, the answer is an error, then the connection closes.
     Broken(Bytes),
 }
@@ -174,9 +223,40 @@ impl Command {
             }
             Command::GetName => words(&["CLIENT", "GETNAME"]),
             Command::Reset => words(&["RESET"]),
+            Command::Multi => words(&["MULTI"]),
+            Command::Queued(command) | Command::Silent(command) => command.args(),
+            Command::Exec => words(&["EXEC"]),
+            Command::Discard => words(&["DISCARD"]),
+            Command::Watch(keys) => with_keys("WATCH", keys),
+            Command::Unwatch => words(&["UNWATCH"]),
+            Command::Pause(ms, true) => words(&["CLIENT", "PAUSE", &ms.to_string()]),
+            Command::Pause(ms, false) => words(&["CLIENT", "PAUSE", &ms.to_string(), "WRITE"]),
+            Command::Unpause => words(&["CLIENT", "UNPAUSE"]),
+            Command::Kill(address) => words(&["CLIENT", "KILL", "ADDR", address]),
+            Command::Wait(ms) => words(&["WAIT", "1", &ms.to_string()]),
+            Command::Unblock(id) => words(&["CLIENT", "UNBLOCK", &id.to_string(), "ERROR"]),
+            Command::Monitor => words(&["MONITOR"]),
+            Command::Hush(how) => words(&["CLIENT", "REPLY", how]),
+            Command::Loud => words(&["CLIENT", "REPLY", "ON"]),
             Command::Quit => words(&["QUIT"]),
             Command::Wrong(args, _) | Command::Any(args) => args.clone(),
-            Command::Broken(_) => Vec::new(),
+            Command::Broken(_) | Command::Ran(..) | Command::NotRun(..) => Vec::new(),
+        }
+    }
+
+    /// True if the server answers it.
+    pub fn is_answered(&self) -> bool {
+        !matches!(self, Command::Hush(_) | Command::Silent(_))
+    }
+
+    /// True if it may change a key.
+    pub fn writes(&self) -> bool {
+        match self {
+            Command::One(_, touch) => touch.writes(),
+            Command::Mset(_) | Command::Delete(..) | Command::Flush(_) => true,
+            Command::Queued(command) => command.writes(),
+            Command::Ran(commands, ..) => commands.iter().any(Command::writes),
+            _ => false,
         }
     }
 

@@ -7,13 +7,13 @@
 //!
 //! Absent on purpose: when to send and to read (`client`), and the values of keys (`oracle`).
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 
 use server::lifecycle::STALL_US;
 
-use crate::command::Command;
+use crate::command::{Command, Key, Touch};
 use crate::network::{Link, LinkId};
 use crate::oracle::{Lane, Oracle, shown_reply};
 use crate::reply::{self, Reply};
@@ -54,6 +54,24 @@ pub struct Conversation {
     id: Option<i64>,
     walk_from_tick: u64,
     walk_found: BTreeSet<Bytes>,
+    /// Those of `asked` that have a reply.
+    owed: usize,
+    /// What MULTI has begun.
+    transaction: Option<Transaction>,
+    /// Watched keys, and what was read of them since.
+    watched: BTreeMap<Key, Option<Reply>>,
+    watched_from_tick: u64,
+    is_monitor: bool,
+    /// Memory is so small that anything may be refused.
+    may_be_refused: bool,
+}
+
+/// What was queued since MULTI.
+#[derive(Debug, Default)]
+struct Transaction {
+    commands: Vec<Command>,
+    /// One could not be queued.
+    is_aborted: bool,
 }
 
 /// A reply after which the server closes.
@@ -76,7 +94,7 @@ struct Asked {
 
 impl Conversation {
     /// A new connection.
-    pub fn new(link: LinkId, must_be_refused: bool) -> Conversation {
+    pub fn new(link: LinkId, must_be_refused: bool, may_be_refused: bool) -> Conversation {
         Conversation {
             link,
             last_words: None,
@@ -97,6 +115,12 @@ impl Conversation {
             id: None,
             walk_from_tick: 0,
             walk_found: BTreeSet::new(),
+            owed: 0,
+            transaction: None,
+            watched: BTreeMap::new(),
+            watched_from_tick: 0,
+            is_monitor: false,
+            may_be_refused,
         }
     }
 
@@ -118,6 +142,7 @@ impl Conversation {
     /// The client asks.
     pub fn ask(&mut self, command: Command, wire_bytes: usize) {
         self.asked_bytes += wire_bytes as u64;
+        self.owed += usize::from(command.is_answered());
         self.asked.push_back(Asked { command, end: self.asked_bytes });
     }
 
@@ -126,7 +151,22 @@ impl Conversation {
         while self.answers.front().is_some_and(|&end| end <= link.read()) {
             self.answers.pop_front();
         }
-        self.asked.len() + self.answers.len()
+        self.owed + self.answers.len()
+    }
+
+    /// The oldest request that is still to be answered.
+    fn front(&self) -> Option<&Asked> {
+        self.asked.iter().find(|asked| asked.command.is_answered())
+    }
+
+    /// True if its oldest request may only be ended by another client.
+    pub fn waits_for_ever(&self) -> bool {
+        self.front().is_some_and(|asked| asked.command == Command::Wait(0))
+    }
+
+    /// True if its oldest request is a WAIT.
+    pub fn waits(&self) -> bool {
+        self.asked.iter().map(|asked| unwrapped(&asked.command)).any(|command| matches!(command, Command::Wait(_)))
     }
 
     /// Bytes of the reply stream that were observed.
@@ -136,7 +176,7 @@ impl Conversation {
 
     /// True if every request that has arrived whole is answered.
     pub fn is_answered(&self, link: &Link) -> bool {
-        self.asked.front().is_none_or(|asked| asked.end > link.delivered)
+        self.front().is_none_or(|asked| asked.end > link.delivered)
     }
 
     /// Reads the replies that the server has encoded since the last call; returns how many, those to KEYS not counted:
@@ -157,7 +197,12 @@ impl Conversation {
             };
             let is_first = self.parsed == 0;
             self.parsed += length;
+            if self.is_monitor && is_monitor_line(&reply) {
+                seen.monitor_lines += 1;
+                continue;
+            }
             self.answers.push_back(self.parsed);
+            self.skip_silent(oracle, seen);
             if is_first && is_refusal(&reply) {
                 self.last_words = Some(LastWords::Refused);
                 continue;
@@ -169,32 +214,74 @@ impl Conversation {
                 replies += usize::from(!matches!(asked.command, Command::Keys(_)));
                 seen.note(&asked.command, &reply);
             }
-            self.judge(reply, link, oracle, tick).map_err(|what| format!("link {}: {what}", self.link.0))?;
+            self.judge(reply, link, oracle, (tick, seen)).map_err(|what| format!("link {}: {what}", self.link.0))?;
         }
         Ok(replies)
     }
 
     /// The server closes: what has arrived and was not answered may have been executed in this tick.
-    /// Returns how many.
-    pub fn die(&mut self, link: &Link, oracle: &mut Oracle) -> u64 {
+    pub fn die(&mut self, link: &Link, oracle: &mut Oracle, seen: &mut Sightings) {
         self.is_dead = true;
-        let mut unanswered = 0;
-        for asked in self.asked.drain(..) {
-            if asked.end <= link.delivered && self.last_words.is_none() {
-                oracle.unanswered(self.lane, asked.command);
-                unanswered += 1;
+        seen.transactions_cut += u64::from(self.transaction.is_some());
+        seen.watchers_gone += u64::from(!self.watched.is_empty());
+        seen.monitors_gone += u64::from(self.is_monitor);
+        self.owed = 0;
+        if let Some(Asked { command, end }) = self.asked.front() {
+            let arrived = if *end <= link.delivered { "" } else { ", which has not arrived" };
+            trace::line(|| format!("link {} is owed {}{arrived}", self.link.0, shown_command(command)));
+        }
+        for Asked { command, end } in std::mem::take(&mut self.asked) {
+            if end > link.delivered || self.last_words.is_some() {
+                return;
+            }
+            seen.unanswered_commands += 1;
+            match command {
+                Command::Hush("OFF") => seen.silent_clients_gone += 1,
+                Command::Multi => self.transaction = Some(Transaction::default()),
+                Command::Queued(command) => {
+                    if let Some(transaction) = &mut self.transaction {
+                        transaction.commands.push(*command);
+                    }
+                }
+                Command::Exec => {
+                    if let Some(transaction) = self.transaction.take().filter(|transaction| !transaction.is_aborted) {
+                        oracle.unanswered(self.lane, Command::Ran(transaction.commands, Vec::new(), 0));
+                    }
+                }
+                Command::Discard | Command::Reset => self.transaction = None,
+                Command::Silent(command) => oracle.unanswered(self.lane, *command),
+                command => oracle.unanswered(self.lane, command),
             }
         }
-        unanswered
     }
 
-    fn judge(&mut self, reply: Reply, link: &Link, oracle: &mut Oracle, tick: u64) -> Result<(), String> {
+    /// Takes the requests without a reply off that stand before the oldest one with a reply, which has been answered.
+    fn skip_silent(&mut self, oracle: &mut Oracle, seen: &mut Sightings) {
+        while self.asked.front().is_some_and(|asked| !asked.command.is_answered()) {
+            match self.asked.pop_front().map(|asked| asked.command) {
+                Some(Command::Silent(command)) => {
+                    seen.silent_commands += 1;
+                    oracle.silent(self.lane, *command);
+                }
+                Some(_) | None => {}
+            }
+        }
+    }
+
+    fn judge(
+        &mut self,
+        reply: Reply,
+        link: &Link,
+        oracle: &mut Oracle,
+        (tick, seen): (u64, &mut Sightings),
+    ) -> Result<(), String> {
         if let Some(last_words) = self.last_words {
             return Err(format!("a reply after {last_words:?}: {}", shown_reply(Some(&reply))));
         }
         let Some(Asked { command, end }) = self.asked.pop_front() else {
             return Err(format!("a reply to no request: {}", shown_reply(Some(&reply))));
         };
+        self.owed -= 1;
         trace::line(|| format!("link {} {} -> {}", self.link.0, shown_command(&command), shown_reply(Some(&reply))));
         if link.delivered < end && !matches!(command, Command::Broken(_)) {
             return Err(format!("a reply before the request had arrived: {}", shown_command(&command)));
@@ -208,11 +295,95 @@ impl Conversation {
             return Err(format!("not RESP{}: {}", self.version, shown_reply(Some(&reply))));
         }
         self.note_walk(&command, &reply, oracle, tick)?;
+        if command == Command::Exec {
+            return self.judge_exec(reply, oracle, seen);
+        }
+        self.note_watched(&command, &reply, tick);
         if self.is_right(&command, &reply)? {
             oracle.answered(self.lane, command, reply);
             return Ok(());
         }
         Err(format!("{} was answered {}", shown_command(&command), shown_reply(Some(&reply))))
+    }
+
+    /// Judges the answer to EXEC.
+    fn judge_exec(&mut self, reply: Reply, oracle: &mut Oracle, seen: &mut Sightings) -> Result<(), String> {
+        let transaction = self.transaction.take().ok_or("EXEC without MULTI was asked")?;
+        let watched = std::mem::take(&mut self.watched);
+        let (since, is_watched) = (self.watched_from_tick, !watched.is_empty());
+        let wrong = |what: &str| Err(format!("EXEC {what}: {}", shown_reply(Some(&reply))));
+        if transaction.is_aborted {
+            let is_refused = matches!(&reply, Reply::Error(text) if text.starts_with(b"EXECABORT "));
+            return if is_refused { Ok(()) } else { wrong("of an aborted transaction") };
+        }
+        match &reply {
+            Reply::Array(parts) if parts.len() == transaction.commands.len() => {
+                for (command, part) in transaction.commands.iter().zip(parts) {
+                    // Inside a transaction nothing waits.
+                    if matches!(command, Command::Wait(_)) && *part == Reply::Integer(0) {
+                        continue;
+                    }
+                    if !self.is_right(command, part)? {
+                        let (command, part) = (shown_command(command), shown_reply(Some(part)));
+                        return Err(format!("{command} was answered {part} in a transaction"));
+                    }
+                }
+                let read = watched.into_iter().filter_map(|(key, read)| Some((key, read?))).collect();
+                seen.transactions_run_watched += u64::from(is_watched);
+                oracle.answered(self.lane, Command::Ran(transaction.commands, read, since), reply);
+                Ok(())
+            }
+            Reply::Null2 | Reply::Null3 if !watched.is_empty() => {
+                oracle.answered(self.lane, Command::NotRun(watched.into_keys().collect(), since), reply);
+                Ok(())
+            }
+            _ => wrong(&format!("of {} commands", transaction.commands.len())),
+        }
+    }
+
+    /// Notes what a right answer does to the transaction and to the keys watched.
+    fn note_watched(&mut self, command: &Command, reply: &Reply, tick: u64) {
+        match command {
+            Command::Watch(keys) if !matches!(reply, Reply::Error(_)) => {
+                if self.watched.is_empty() {
+                    self.watched_from_tick = tick;
+                }
+                for key in keys {
+                    self.watched.entry(key.clone()).or_default();
+                }
+            }
+            Command::One(key, Touch::Get) => {
+                if let Some(read) = self.watched.get_mut(key) {
+                    *read = Some(reply.clone());
+                }
+            }
+            Command::Unwatch => self.watched.clear(),
+            Command::Discard | Command::Reset => {
+                self.watched.clear();
+                self.transaction = None;
+            }
+            _ => {}
+        }
+    }
+
+    /// True if a command was queued, or refused for a reason.
+    fn is_queued(&mut self, command: &Command, reply: &Reply) -> bool {
+        let Some(transaction) = &mut self.transaction else { return false };
+        match (command, reply) {
+            (Command::Wrong(_, expected), Reply::Error(error)) if error.starts_with(expected.as_bytes()) => {
+                transaction.is_aborted = true;
+                true
+            }
+            (_, Reply::Error(error)) if self.may_be_refused && error.starts_with(b"OOM ") => {
+                transaction.is_aborted = true;
+                true
+            }
+            (command, Reply::Simple(text)) if &text[..] == b"QUEUED" => {
+                transaction.commands.push(command.clone());
+                true
+            }
+            _ => false,
+        }
     }
 
     /// True if the answer is right, as far as one connection can tell.
@@ -234,7 +405,27 @@ impl Conversation {
             }
             Command::GetName if self.name.is_empty() => matches!(reply, Reply::Null2 | Reply::Null3),
             Command::GetName => *reply == Reply::Bulk(self.name.clone()),
-            Command::Reset => says("RESET"),
+            Command::Reset => {
+                self.is_monitor = false;
+                says("RESET")
+            }
+            Command::Multi => {
+                self.transaction = Some(Transaction::default());
+                says("OK")
+            }
+            Command::Queued(command) => self.is_queued(command, reply),
+            Command::Watch(_) if self.may_be_refused && fails("OOM ") => true,
+            Command::Discard | Command::Watch(_) | Command::Unwatch => says("OK"),
+            Command::Pause(..) | Command::Unpause => says("OK"),
+            Command::Kill(_) => matches!(reply, Reply::Integer(0..)),
+            Command::Unblock(_) => matches!(reply, Reply::Integer(0 | 1)),
+            Command::Wait(ms) => *ms > 0 && *reply == Reply::Integer(0) || fails("UNBLOCKED "),
+            Command::Monitor => {
+                self.is_monitor = true;
+                says("OK")
+            }
+            Command::Loud => says("OK"),
+            Command::Exec | Command::Ran(..) | Command::NotRun(..) | Command::Hush(_) | Command::Silent(_) => false,
             Command::Quit => {
                 self.last_words = Some(LastWords::Quit);
                 says("OK")
@@ -273,6 +464,19 @@ impl Conversation {
         }
         Ok(())
     }
+}
+
+/// The command itself.
+fn unwrapped(command: &Command) -> &Command {
+    match command {
+        Command::Silent(command) | Command::Queued(command) => command,
+        command => command,
+    }
+}
+
+/// What a monitor is told: a time, then a command.
+fn is_monitor_line(reply: &Reply) -> bool {
+    matches!(reply, Reply::Simple(text) if text.first().is_some_and(u8::is_ascii_digit))
 }
 
 /// What a client is told that is not served.

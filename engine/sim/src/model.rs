@@ -40,6 +40,8 @@ pub enum Evicts {
 pub struct Rules {
     /// The time of the tick.
     pub now_ms: u64,
+    /// The same on the clock that is never set, in microseconds.
+    pub now_us: u64,
     /// Keys that may be gone.
     pub evicts: Evicts,
     /// Any write may be refused with OOM: memory is small.
@@ -288,7 +290,8 @@ fn ttl(state: &State, unit: impl Fn(i64) -> i64, now_ms: u64) -> Expect {
 mod tests {
     use super::*;
 
-    const CALM: Rules = Rules { now_ms: 1_000, evicts: Evicts::Nothing, refuses: false, limits_replies: false };
+    const CALM: Rules =
+        Rules { now_ms: 1_000, now_us: 0, evicts: Evicts::Nothing, refuses: false, limits_replies: false };
 
     fn present(value: &'static str, expires_at_ms: Option<u64>) -> State {
         State::Present { value: Bytes::from_static(value.as_bytes()), expires_at_ms }

@@ -19,9 +19,10 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use bytes::Bytes;
 
 use crate::command::{Command, Deadline, Key, SetIf, Touch};
-use crate::model::{self, Rules, State};
+use crate::model::{self, Evicts, Rules, State};
 use crate::reply::Reply;
 use crate::trace;
+use crate::workload::TWINS;
 
 /// A connection's place in the oracle's eyes.
 pub type Lane = usize;
@@ -40,8 +41,22 @@ pub struct Oracle {
     walks: Vec<Walk>,
     /// The time of the last tick.
     then_ms: u64,
+    /// The last tick before which the wall clock was set back.
+    stepped_in: u64,
+    /// A pause that is surely in force.
+    pause: Option<Pause>,
+    /// Connections that commands of this tick may have closed.
+    pub kills: u64,
     /// Commands judged so far.
     pub judged: u64,
+}
+
+/// What CLIENT PAUSE has begun.
+#[derive(Clone, Copy, Debug)]
+struct Pause {
+    from_tick: u64,
+    until_us: u64,
+    all: bool,
 }
 
 #[derive(Debug)]
@@ -50,6 +65,8 @@ struct Record {
     states: Vec<State>,
     /// The last tick in which it may have been missing.
     missing_in: u64,
+    /// The last tick in which it may have been changed.
+    changed_in: u64,
 }
 
 /// A command that was executed in this tick.
@@ -57,8 +74,10 @@ struct Record {
 struct Note {
     lane: Lane,
     command: Command,
-    /// `None`: its connection died in this tick, so it may have been executed or not.
+    /// `None`: nobody knows the answer.
     reply: Option<Reply>,
+    /// False: its connection died in this tick, so it may have been executed or not.
+    certain: bool,
 }
 
 /// A complete SCAN: every key that existed all the time must be among the found.
@@ -77,6 +96,8 @@ struct Step {
     reply: Option<Reply>,
     /// The reply is a sum over keys, of which this part is unknown.
     counts: bool,
+    /// Nothing happens between the step before it and this one: both are of one transaction.
+    glued: bool,
 }
 
 /// One connection's part in one key's history of a tick.
@@ -93,12 +114,23 @@ type Sums = BTreeMap<usize, (i64, i64)>;
 impl Oracle {
     /// A command was answered in this tick; in each lane in the order of execution.
     pub fn answered(&mut self, lane: Lane, command: Command, reply: Reply) {
-        self.notes.push(Note { lane, command, reply: Some(reply) });
+        if let (Command::Kill(_), Reply::Integer(closed)) = (&command, &reply) {
+            self.kills = self.kills.saturating_add(closed.unsigned_abs());
+        }
+        self.notes.push(Note { lane, command, reply: Some(reply), certain: true });
+    }
+
+    /// A command whose answer nobody wanted was executed, in this tick or before; its keys are its lane's alone.
+    pub fn silent(&mut self, lane: Lane, command: Command) {
+        self.notes.push(Note { lane, command, reply: None, certain: true });
     }
 
     /// A command may have been executed in this tick, behind the lane's others; nobody will know.
     pub fn unanswered(&mut self, lane: Lane, command: Command) {
-        self.notes.push(Note { lane, command, reply: None });
+        if matches!(command, Command::Kill(_)) {
+            self.kills = u64::MAX;
+        }
+        self.notes.push(Note { lane, command, reply: None, certain: false });
     }
 
     /// A walk that began in `from_tick` ended in this tick.
@@ -115,6 +147,8 @@ impl Oracle {
     pub fn end_tick(&mut self, tick: u64, rules: Rules) -> Result<(), String> {
         let notes = std::mem::take(&mut self.notes);
         self.judged += notes.len() as u64;
+        self.kills = 0;
+        self.check_pause(&notes, tick, rules)?;
         self.notice_clock_step(tick, rules.now_ms);
         for note in &notes {
             self.know_keys_of(note);
@@ -122,9 +156,14 @@ impl Oracle {
         let mut histories: BTreeMap<Key, BTreeMap<Lane, Steps>> = BTreeMap::new();
         for (index, note) in notes.iter().enumerate() {
             for (key, step) in self.steps_of(index, note, rules)? {
+                if step.touch.writes()
+                    && let Some(record) = self.keys.get_mut(&key)
+                {
+                    record.changed_in = tick;
+                }
                 let steps = histories.entry(key).or_default().entry(note.lane).or_default();
                 steps.steps.push(step);
-                if note.reply.is_some() {
+                if note.certain {
                     steps.certain = steps.steps.len();
                 }
             }
@@ -143,6 +182,11 @@ impl Oracle {
             record.states = explored.finals;
         }
         check_sums(&notes, &sums)?;
+        for note in &notes {
+            if let Command::NotRun(keys, since) = &note.command {
+                self.check_refusal(keys, *since, rules)?;
+            }
+        }
         for walk in std::mem::take(&mut self.walks) {
             self.check_walk(&walk, rules)?;
         }
@@ -155,6 +199,7 @@ impl Oracle {
         if now_ms >= then_ms {
             return;
         }
+        self.stepped_in = tick;
         for record in self.keys.values_mut() {
             let had_expired = |state: &State| !state.is_alive(then_ms) && *state != State::Missing;
             if record.states.iter().any(had_expired) && !record.states.contains(&State::Missing) {
@@ -164,11 +209,66 @@ impl Oracle {
         }
     }
 
+    /// What a pause holds back must not be answered before its end.
+    fn check_pause(&mut self, notes: &[Note], tick: u64, rules: Rules) -> Result<(), String> {
+        let (mut begins, mut ends) = (Vec::new(), false);
+        for note in notes {
+            let commands = match &note.command {
+                Command::Ran(commands, ..) => &commands[..],
+                command => std::slice::from_ref(command),
+            };
+            for command in commands {
+                ends |= *command == Command::Unpause;
+                if let (Command::Pause(ms, all), true) = (command, note.certain) {
+                    begins.push(Pause { from_tick: tick, until_us: rules.now_us + u64::from(*ms) * 1000, all: *all });
+                }
+            }
+        }
+        self.pause = self.pause.filter(|pause| rules.now_us < pause.until_us && !ends);
+        if let Some(pause) = self.pause.filter(|pause| pause.from_tick < tick)
+            && let Some(note) = notes.iter().find(|note| note.reply.is_some() && must_be_held(&note.command, pause))
+        {
+            return Err(format!("it ran during a pause: {note:?}"));
+        }
+        for new in begins.into_iter().filter(|_| !ends) {
+            let old = self.pause.unwrap_or(new);
+            // The older one goes on; that it is longer or stricter from now on counts only from now on.
+            let is_more = new.until_us > old.until_us || new.all && !old.all;
+            let from_tick = if is_more { tick } else { old.from_tick };
+            let (until_us, all) = (old.until_us.max(new.until_us), old.all || new.all);
+            self.pause = Some(Pause { from_tick, until_us, all });
+        }
+        Ok(())
+    }
+
+    /// An EXEC ran nothing: one of the keys watched must have had a chance to change.
+    fn check_refusal(&self, keys: &[Key], since: u64, rules: Rules) -> Result<(), String> {
+        let may_have_changed = |key: &Key| {
+            let record = &self.keys[key];
+            let is_gone = |state: &State| *state != State::Missing && !state.is_alive(rules.now_ms);
+            record.changed_in >= since
+                || record.missing_in >= since && rules.evicts != Evicts::Nothing
+                || record.states.iter().any(|state| is_gone(state) || state.may_be_evicted(rules))
+        };
+        if self.stepped_in >= since || keys.iter().any(may_have_changed) {
+            return Ok(());
+        }
+        Err(format!("EXEC ran nothing, and none of the keys watched since tick {since} can have changed: {keys:?}"))
+    }
+
     fn know_keys_of(&mut self, note: &Note) {
-        let unknown = || Record { states: vec![State::Missing], missing_in: 0 };
+        let unknown = || Record { states: vec![State::Missing], missing_in: 0, changed_in: 0 };
         match &note.command {
+            Command::Ran(commands, read, _) => {
+                for (key, _) in read {
+                    self.keys.entry(key.clone()).or_insert_with(unknown);
+                }
+                for command in commands {
+                    self.know_keys_of(&Note { lane: note.lane, command: command.clone(), reply: None, certain: false });
+                }
+            }
             Command::One(key, _) => drop(self.keys.entry(key.clone()).or_insert_with(unknown)),
-            Command::Mget(keys) | Command::Delete(keys, _) | Command::Exists(keys) => {
+            Command::Mget(keys) | Command::Delete(keys, _) | Command::Exists(keys) | Command::NotRun(keys, _) => {
                 for key in keys {
                     self.keys.entry(key.clone()).or_insert_with(unknown);
                 }
@@ -186,14 +286,48 @@ impl Oracle {
             Command::Flush(_) | Command::Size(_) => {}
             Command::Select(_) | Command::Ping(_) | Command::Echo(_) | Command::Hello(_) | Command::ClientId => {}
             Command::SetName(_) | Command::GetName | Command::Quit | Command::Reset => {}
+            Command::Multi | Command::Queued(_) | Command::Exec | Command::Discard | Command::Watch(_) => {}
+            Command::Unwatch | Command::Pause(..) | Command::Unpause | Command::Kill(_) | Command::Wait(_) => {}
+            Command::Unblock(_) | Command::Monitor | Command::Hush(_) | Command::Loud | Command::Silent(_) => {}
             Command::Wrong(..) | Command::Any(_) | Command::Broken(_) => {}
         }
     }
 
+    /// The touches of a transaction, and before them those that say that what was watched was still as it was read.
+    fn steps_of_transaction(
+        &self,
+        index: usize,
+        note: &Note,
+        (commands, read, since): (&[Command], &[(Key, Reply)], u64),
+        rules: Rules,
+    ) -> Result<Vec<(Key, Step)>, String> {
+        let parts = match &note.reply {
+            Some(Reply::Array(parts)) => &parts[..],
+            Some(_) | None => &[],
+        };
+        let mut steps = Vec::new();
+        if self.stepped_in < since {
+            let unchanged = |reply: &Reply| Step::new(index, Touch::Get, Some(reply.clone()));
+            steps.extend(read.iter().map(|(key, reply)| (key.clone(), unchanged(reply))));
+        }
+        for (number, command) in commands.iter().enumerate() {
+            let part = parts.get(number).cloned();
+            let note = Note { lane: note.lane, command: command.clone(), reply: part, certain: note.certain };
+            steps.extend(self.steps_of(index, &note, rules)?);
+        }
+        let mut keys = BTreeSet::new();
+        for (key, step) in &mut steps {
+            // Sums are looked at for commands outside of transactions.
+            step.counts = false;
+            step.glued = !keys.insert(key.clone());
+        }
+        Ok(steps)
+    }
+
     /// Splits a command into its touches.
     fn steps_of(&self, index: usize, note: &Note, rules: Rules) -> Result<Vec<(Key, Step)>, String> {
-        let step = |touch: Touch, reply: Option<Reply>| Step { note: index, touch, reply, counts: false };
-        let counted = |touch: Touch| Step { note: index, touch, reply: None, counts: note.reply.is_some() };
+        let step = |touch: Touch, reply: Option<Reply>| Step::new(index, touch, reply);
+        let counted = |touch: Touch| Step { counts: note.reply.is_some(), ..Step::new(index, touch, None) };
         let of_keys = |keys: &[Key], touch: Touch| -> Vec<(Key, Step)> {
             match keys {
                 [key] => vec![(key.clone(), step(touch, note.reply.clone()))],
@@ -204,7 +338,13 @@ impl Oracle {
             return Err(format!("MSET was refused: {}", trace::shown(text)));
         }
         let wrong = || Err(format!("a wrong kind of reply: {note:?}"));
+        if rules.evicts == Evicts::Nothing && !rules.refuses && !are_twins_equal(note) {
+            return Err(format!("something ran in the middle of a transaction: {note:?}"));
+        }
         Ok(match &note.command {
+            Command::Ran(commands, read, since) => {
+                return self.steps_of_transaction(index, note, (commands, read, *since), rules);
+            }
             Command::One(key, touch) => vec![(key.clone(), step(touch.clone(), note.reply.clone()))],
             Command::Delete(keys, _) => of_keys(keys, Touch::Delete),
             Command::Exists(keys) => of_keys(keys, Touch::Exists),
@@ -251,6 +391,10 @@ impl Oracle {
                 Vec::new()
             }
             Command::SetName(_) | Command::GetName | Command::Quit | Command::Reset => Vec::new(),
+            Command::Multi | Command::Queued(_) | Command::Exec | Command::Discard | Command::Watch(_) => Vec::new(),
+            Command::Unwatch | Command::Pause(..) | Command::Unpause | Command::Kill(_) => Vec::new(),
+            Command::Wait(_) | Command::Unblock(_) | Command::Monitor | Command::Hush(_) => Vec::new(),
+            Command::Loud | Command::Silent(_) | Command::NotRun(..) => Vec::new(),
             Command::Wrong(..) | Command::Any(_) | Command::Broken(_) => Vec::new(),
         })
     }
@@ -270,6 +414,35 @@ impl Oracle {
     fn of_db(&self, db: u8) -> impl Iterator<Item = (&Key, &Record)> {
         self.keys.range(Key { db, name: Bytes::new() }..).take_while(move |(key, _)| key.db == db)
     }
+}
+
+impl Step {
+    fn new(note: usize, touch: Touch, reply: Option<Reply>) -> Step {
+        Step { note, touch, reply, counts: false, glued: false }
+    }
+}
+
+/// True if a pause holds a command back. What began before it may end during it.
+fn must_be_held(command: &Command, pause: Pause) -> bool {
+    match command {
+        Command::Wrong(..) | Command::Broken(_) | Command::Unpause | Command::Keys(_) | Command::Wait(_) => false,
+        Command::Queued(queued) if matches!(**queued, Command::Wrong(..)) => false,
+        command => pause.all || command.writes(),
+    }
+}
+
+/// True unless a note has read the twins and found them to differ.
+fn are_twins_equal(note: &Note) -> bool {
+    let Some(Reply::Array(parts)) = &note.reply else { return true };
+    let is_read =
+        |command: &Command, twin: &str| matches!(command, Command::One(key, Touch::Get) if key.name == twin.as_bytes());
+    let [first, second] = match &note.command {
+        Command::Mget(keys) => TWINS.map(|twin| keys.iter().position(|key| key.name == twin.as_bytes())),
+        Command::Ran(commands, ..) => TWINS.map(|twin| commands.iter().position(|command| is_read(command, twin))),
+        _ => return true,
+    };
+    let (Some(first), Some(second)) = (first, second) else { return true };
+    parts.get(first) == parts.get(second)
 }
 
 /// The names in a reply to KEYS or SCAN.
@@ -326,7 +499,10 @@ fn explore(from: &[State], lanes: &[Steps], rules: Rules, sums: &mut Sums) -> Ex
         if (0..lanes.len()).all(over) && !explored.finals.contains(&state) {
             explored.finals.push(state.clone());
         }
-        for (lane, steps) in lanes.iter().enumerate() {
+        // In the middle of a transaction nobody else has a turn.
+        let is_glued = |lane: usize| lanes[lane].steps.get(usize::from(at[lane])).is_some_and(|step| step.glued);
+        let only = (0..lanes.len()).find(|&lane| is_glued(lane));
+        for (lane, steps) in lanes.iter().enumerate().filter(|(lane, _)| only.is_none_or(|only| *lane == only)) {
             let Some(step) = steps.steps.get(usize::from(at[lane])) else { continue };
             let mut next = at.clone();
             next[lane] += 1;

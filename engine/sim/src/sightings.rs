@@ -102,6 +102,38 @@ sightings! {
     long_commands,
     /// Drains while clients were busy.
     busy_drains,
+    /// EXECs that ran.
+    transactions_run,
+    /// EXECs that ran although keys were watched.
+    transactions_run_watched,
+    /// EXECs that did not run because a watched key had changed.
+    transactions_refused,
+    /// EXECs that were refused because a command could not be queued.
+    transactions_aborted,
+    /// Clients that left between MULTI and EXEC.
+    transactions_cut,
+    /// Clients that left while they watched keys.
+    watchers_gone,
+    /// Ticks in which a pause held a command back.
+    held_ticks,
+    /// Clients that left while a pause held a command of theirs back.
+    held_clients_gone,
+    /// WAITs that ended by time.
+    waits_ended,
+    /// WAITs that another client ended.
+    waits_unblocked,
+    /// Clients that left while they waited.
+    waiting_clients_gone,
+    /// Clients that another one closed.
+    clients_killed,
+    /// Commands without a reply that ran.
+    silent_commands,
+    /// Clients that left with replies switched off.
+    silent_clients_gone,
+    /// Lines that monitors got.
+    monitor_lines,
+    /// Clients that left while they monitored.
+    monitors_gone,
 }
 
 impl Sightings {
@@ -124,6 +156,15 @@ impl Sightings {
 
     /// Notes an answer.
     pub fn note(&mut self, command: &Command, reply: &Reply) {
+        match (command, reply) {
+            (Command::Kill(_), Reply::Integer(closed)) => self.clients_killed += closed.unsigned_abs(),
+            (Command::Wait(_), Reply::Integer(_)) => self.waits_ended += 1,
+            (Command::Wait(_), Reply::Error(_)) => self.waits_unblocked += 1,
+            (Command::Exec, Reply::Array(_)) => self.transactions_run += 1,
+            (Command::Exec, Reply::Null2 | Reply::Null3) => self.transactions_refused += 1,
+            (Command::Exec, Reply::Error(_)) => self.transactions_aborted += 1,
+            _ => {}
+        }
         let Reply::Error(text) = reply else { return };
         self.replies_refused += u64::from(text.starts_with(REPLY_TOO_LARGE));
         if !text.starts_with(b"OOM ") {

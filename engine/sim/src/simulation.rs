@@ -11,7 +11,9 @@
 
 mod observe;
 
-use cache::{Cache, CacheOptions, shard_count};
+use std::collections::BTreeSet;
+
+use cache::{Cache, CacheOptions, Holdings, shard_count};
 use protocol::Protocol;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
@@ -24,6 +26,7 @@ use crate::client::Client;
 use crate::command::{Command, Key, Touch};
 use crate::habits::Habits;
 use crate::model::Rules;
+use crate::network::LinkId;
 use crate::oracle::Oracle;
 use crate::ring::SimRing;
 use crate::sightings::Sightings;
@@ -101,6 +104,10 @@ pub struct Simulation {
     connection_count: usize,
     still_since_tick: u64,
     moves_then: u64,
+    /// When the server wanted to be woken when the last tick ended, in microseconds.
+    wake_at_us: Option<u64>,
+    /// Connections whose command waited then.
+    parked: BTreeSet<LinkId>,
 }
 
 /// Runs a seed for `steps` ticks of storm.
@@ -169,6 +176,8 @@ impl Simulation {
             connection_count: 0,
             still_since_tick: 0,
             moves_then: 0,
+            wake_at_us: None,
+            parked: BTreeSet::new(),
         }
     }
 
@@ -224,8 +233,12 @@ impl Simulation {
         trace::line(|| format!("tick {} at {} us {wait:?}", self.summary.ticks, self.time.us()));
         self.progress = self.reactor.tick(wait).map_err(|error| format!("the tick failed: {error}"))?;
         let tally = self.reactor.ring().take_tally();
-        let has_let_go = self.reactor.node().counters.output_patience > self.counters.output_patience;
-        if was_idle && tally.reaped == 0 && tally.started > 0 && !has_let_go {
+        let counters = self.reactor.node().counters;
+        let has_let_go = counters.output_patience > self.counters.output_patience;
+        let has_probed = counters.probes > self.counters.probes;
+        let was_woken = std::mem::replace(&mut self.wake_at_us, self.reactor.node().cache.wake_at_us());
+        let was_woken = was_woken.is_some_and(|us| us <= self.time.us());
+        if was_idle && tally.reaped == 0 && tally.started > 0 && !has_let_go && !has_probed && !was_woken {
             return Err(
                 "it said that it had nothing to do, and then did something that nobody had asked for".to_owned()
             );
@@ -233,6 +246,7 @@ impl Simulation {
         self.observe()?;
         let rules = Rules {
             now_ms: self.time.now().unix_ms,
+            now_us: self.time.us(),
             evicts: self.terms.evicts(),
             refuses: self.terms.refuses(),
             limits_replies: self.terms.unsent_hard_bytes.is_some(),
@@ -293,6 +307,7 @@ impl Simulation {
             client.leave(&mut self.rng, network);
         }
         self.until("all clients are gone", |simulation| simulation.reactor.ring().network.open_count() == 0)?;
+        self.check_nothing_is_held()?;
         let charged = self.reactor.node().charged_bytes;
         if charged != 0 {
             return Err(format!("{charged} bytes are charged for connections, of which there are none"));
@@ -333,6 +348,16 @@ impl Simulation {
         })
     }
 
+    /// Without clients nothing may be held for one.
+    fn check_nothing_is_held(&mut self) -> Result<(), String> {
+        let node = self.reactor.node();
+        let (holdings, parked) = (node.cache.holdings(), node.parked.len());
+        if holdings != Holdings::default() || parked != 0 {
+            return Err(format!("nobody is connected, and there is left: {holdings:?}, {parked} parked"));
+        }
+        Ok(())
+    }
+
     /// The server drains: everything must come home.
     fn end(&mut self) -> Result<(), String> {
         trace::line(|| "the server drains".to_owned());
@@ -349,6 +374,7 @@ impl Simulation {
         if node.charged_bytes != 0 {
             return Err(format!("{} bytes are charged for connections, of which there are none", node.charged_bytes));
         }
+        self.check_nothing_is_held()?;
         let leaks = self.reactor.ring().leaks();
         if !leaks.is_empty() {
             return Err(format!("leaks: {}", leaks.join("; ")));

@@ -53,6 +53,8 @@ pub struct Terms {
     pub password: Option<&'static str>,
     /// The server is stopped while clients are busy.
     pub drains_busy: bool,
+    /// Clients pause, kill and unblock each other.
+    pub is_rough: bool,
 }
 
 impl Terms {
@@ -72,6 +74,7 @@ impl Terms {
             policy: if is_tiny { pick(rng, POLICIES) } else { pick(rng, &["allkeys-s3fifo", "noeviction"]) },
             password: rng.random_bool(0.1).then_some("correct horse"),
             drains_busy: rng.random_bool(0.2),
+            is_rough: rng.random_bool(0.3),
         }
     }
 

@@ -1,12 +1,19 @@
 //! Workload: which command comes next.
 //!
+//! `sequences` has what takes several commands: transactions, silence, waiting.
+//!
 //! Few keys, so that clients meet on them; values of every size class, each unlike any other, so that a wrong one is
 //! noticed; deadlines short enough to pass.
+
+mod sequences;
+
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 use rand::RngExt;
 use rand::rngs::StdRng;
 
+pub use self::sequences::TWINS;
 use crate::command::{Command, Deadline, ExpireIf, Key, SetIf, Touch};
 use crate::habits::{Habits, Work};
 use crate::terms::Terms;
@@ -62,6 +69,10 @@ pub struct Workload {
     changes_memory: bool,
     /// RESET would end what AUTH began.
     has_password: bool,
+    /// Clients pause, kill and unblock each other.
+    is_rough: bool,
+    /// Commands of a sequence that has begun.
+    script: VecDeque<Command>,
 }
 
 impl Workload {
@@ -78,16 +89,28 @@ impl Workload {
             large_bytes_max: terms.large_bytes_max,
             changes_memory: terms.refuses(),
             has_password: terms.password.is_some(),
+            is_rough: terms.is_rough,
+            script: VecDeque::new(),
         }
     }
 
     /// A new connection begins in database 0.
     pub fn reconnect(&mut self) {
         self.db = 0;
+        self.script.clear();
+    }
+
+    /// Memory is so small that anything may be refused.
+    pub fn may_be_refused(&self) -> bool {
+        self.changes_memory
     }
 
     /// The next command. `cursor` is where the client's SCAN stands; `None` while requests are under way.
-    pub fn next(&mut self, rng: &mut StdRng, habits: &Habits, cursor: Option<u64>) -> Command {
+    /// `connections`: how many there were so far.
+    pub fn next(&mut self, rng: &mut StdRng, habits: &Habits, cursor: Option<u64>, connections: usize) -> Command {
+        if let Some(command) = self.script.pop_front() {
+            return command;
+        }
         if rng.random_bool(habits.quits) {
             return Command::Quit;
         }
@@ -98,6 +121,10 @@ impl Workload {
             return Command::Broken(Bytes::from_static(pick(rng, BROKEN)));
         }
         match habits.work {
+            Work::Shared | Work::Idle if rng.random_bool(0.04) => {
+                self.begin_sequence(rng, habits, connections);
+                self.script.pop_front().unwrap_or(Command::Ping(None))
+            }
             Work::Shared | Work::Idle => self.next_shared(rng, habits, cursor),
             Work::Library => self.next_in_library(rng, cursor),
         }

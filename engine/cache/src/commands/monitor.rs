@@ -109,4 +109,11 @@ mod tests {
         assert!(line.len() < 128 * 1024, "{}", line.len());
         assert!(line.ends_with(b" more arguments)\r\n"));
     }
+
+    #[test]
+    fn no_line_follows_the_answer_to_reset() {
+        let mut rig = Rig::new();
+        rig.check(&[("MONITOR", "+OK"), ("PING", "+PONG"), ("RESET", "+RESET")]);
+        assert_eq!(rig.cache.take_effects(), []);
+    }
 }

@@ -214,3 +214,14 @@ fn a_monitor_that_leaves_gets_no_more_lines() {
     let seen = String::from_utf8(read_to_close(&mut monitor)).unwrap();
     assert!(seen.ends_with("+OK\r\n"), "{seen}");
 }
+
+/// Once its backlog was full nothing more was received from it, so nobody saw that it had left: it stayed for ever.
+#[test]
+fn a_client_that_leaves_while_it_waits_is_gone_however_much_it_has_sent() {
+    let server = Server::start(&[]);
+    let (mut waiting, mut other) = (server.connect(), server.connect());
+    waiting.write_all(&[&b"WAIT 1 0\r\n"[..], &b"PING\r\n".repeat(30_000)].concat()).unwrap();
+    list_until(&mut other, "it waits", |list| list.contains("flags=b"));
+    drop(waiting);
+    list_until(&mut other, "it is gone", |list| list.lines().count() == 1);
+}

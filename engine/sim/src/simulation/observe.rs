@@ -15,6 +15,7 @@ const DRAIN_US_MAX: u64 = 5_000_000;
 impl Simulation {
     /// Reads what the server has encoded in this tick, sent or not, and notices the connections that it closes.
     pub(super) fn observe(&mut self) -> Result<(), String> {
+        let parked_then = std::mem::take(&mut self.parked);
         self.read_encoded()?;
         let closing = self.closing_sockets();
         let node = self.reactor.node();
@@ -38,9 +39,13 @@ impl Simulation {
             // What the server knows to be unsent is this much at least.
             let still_unsent = parsed - link.transferred.min(parsed);
             let pause_bytes = self.terms.unsent_pause_bytes;
-            if replies > 0 && conversation.must_wait(still_unsent, pause_bytes) {
+            // What waited was asked before that.
+            let has_waited = parked_then.contains(&conversation.link) && replies == 1;
+            if replies > 0 && !has_waited && conversation.must_wait(still_unsent, pause_bytes) {
                 return Err(format!("link {} was served although it does not read", conversation.link.0));
             }
+            let is_held = self.parked.contains(&conversation.link) && !conversation.waits();
+            self.summary.seen.held_ticks += u64::from(is_held);
             conversation.note_unsent(link, now_us, pause_bytes);
             let is_refused = !was_refused && conversation.last_words == Some(LastWords::Refused);
             if is_refused && !is_full && !conversation.must_be_refused {
@@ -53,11 +58,20 @@ impl Simulation {
                 continue;
             }
             trace::line(|| format!("link {} is closed by the server", conversation.link.0));
-            let is_drained = self.drained_from_us.is_some() && is_all_sent(link);
-            if !is_drained && !may_close(conversation, link) {
+            let was_parked = parked_then.contains(&conversation.link) || self.parked.contains(&conversation.link);
+            match was_parked {
+                true if conversation.waits() => self.summary.seen.waiting_clients_gone += 1,
+                true => self.summary.seen.held_clients_gone += 1,
+                false => {}
+            }
+            // What waits does not keep a connection.
+            let is_drained = self.drained_from_us.is_some() && (is_all_sent(link) || was_parked);
+            let may_wait = was_parked || self.terms.is_rough || conversation.waits();
+            let has_left = link.client_ended && may_wait;
+            if !is_drained && !has_left && !may_close(conversation, link) {
                 unexplained.push(conversation.link);
             }
-            self.summary.seen.unanswered_commands += conversation.die(link, &mut self.oracle);
+            conversation.die(link, &mut self.oracle, &mut self.summary.seen);
         }
         self.explain(&unexplained)
     }
@@ -80,7 +94,7 @@ impl Simulation {
             self.terms.idle.is_some_and(|idle| u128::from(now_us - link.delivered_us) >= idle.as_micros())
         };
         let silent = unexplained.iter().filter(|id| is_silent(network.link(**id))).count() as u64;
-        if unexplained.len() as u64 > over_output + idle.min(silent) {
+        if unexplained.len() as u64 > (over_output + idle.min(silent)).saturating_add(self.oracle.kills) {
             return Err(format!("closed for no reason, one of {unexplained:?}"));
         }
         Ok(())
@@ -92,16 +106,21 @@ impl Simulation {
         for slot in 0..slots {
             let Some(connection) = self.reactor.node().connections.at(slot) else { continue };
             self.summary.seen.long_commands += u64::from(connection.replies.is_waiting());
+            let (socket, is_parked) = (connection.socket, connection.is_parked);
             if connection.state == State::Closing {
+                let SimRing { network, .. } = self.reactor.ring();
+                self.parked.extend(network.of_socket(socket).filter(|_| is_parked));
                 continue;
             }
-            let socket = connection.socket;
             let mut owed = Vec::new();
             connection.replies.for_each_owed(|piece| owed.extend_from_slice(piece));
             let SimRing { network, .. } = self.reactor.ring();
             let Some(id) = network.of_socket(socket) else {
                 return Err(format!("a connection on {socket:?}, which is not open"));
             };
+            if is_parked {
+                self.parked.insert(id);
+            }
             let link = network.link_mut(id);
             let seen = link.stream.len() - link.pushed;
             if owed.len() < seen {
