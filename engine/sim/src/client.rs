@@ -12,6 +12,7 @@ use uring::{Peer, Socket};
 use crate::command::Command;
 use crate::conversation::Conversation;
 use crate::habits::{Habits, Work};
+use crate::memcache::Ask;
 use crate::network::Network;
 use crate::trace;
 use crate::weather::Weather;
@@ -31,6 +32,7 @@ pub struct Client {
     habits: Habits,
     workload: Workload,
     password: Option<Bytes>,
+    auth: Option<&'static str>,
     /// Requests that the socket has not taken.
     outbox: Vec<u8>,
     /// Requests that go out before any other.
@@ -44,13 +46,14 @@ pub struct Client {
 
 impl Client {
     /// A client that has not connected.
-    pub fn new(number: usize, habits: Habits, workload: Workload, password: Option<Bytes>) -> Client {
+    pub fn new(number: usize, habits: Habits, workload: Workload, password: Option<&'static str>) -> Client {
         Client {
             conversation: None,
             number,
             habits,
             workload,
-            password,
+            password: password.map(|password| Bytes::from_static(password.as_bytes())),
+            auth: password,
             outbox: Vec::new(),
             script: Vec::new(),
             has_said_goodbye: false,
@@ -113,20 +116,25 @@ impl Client {
     }
 
     fn connect(&mut self, rng: &mut StdRng, network: &mut Network, weather: &Weather) {
-        let is_unix = rng.random_bool(0.2);
+        let is_memcached = self.habits.work == Work::Memcached;
+        let is_unix = !is_memcached && rng.random_bool(0.2);
         let is_stranger = !is_unix && rng.random_bool(self.habits.comes_from_afar);
         let port = PORT_BASE + u16::try_from(self.number).expect("few clients");
         let ip = if is_stranger { Ipv4Addr::new(192, 0, 2, 1) } else { Ipv4Addr::LOCALHOST };
         let peer = if is_unix { Peer::Unix } else { Peer::Inet(SocketAddr::from((ip, port))) };
         let window = rng.random_range(weather.client_window.0..=weather.client_window.1);
-        let link = network.connect(Socket(i32::from(is_unix)), peer, window);
+        let link = network.connect(Socket(if is_memcached { 2 } else { i32::from(is_unix) }), peer, window);
         trace::line(|| format!("client {} connects as link {}: {:?}", self.number, link.0, self.habits));
+        let must_be_refused = is_stranger && self.password.is_none();
+        let conversation = Conversation::new(link, must_be_refused, self.workload.may_be_refused());
         self.conversation =
-            Some(Conversation::new(link, is_stranger && self.password.is_none(), self.workload.may_be_refused()));
+            Some(if is_memcached { conversation.in_memcached(self.workload.may_be_cut()) } else { conversation });
         self.outbox.clear();
         (self.has_said_goodbye, self.ends_after) = (false, false);
         self.workload.reconnect();
-        if let Some(password) = self.password.clone() {
+        if let (Some(password), true) = (self.auth, is_memcached) {
+            self.send(rng, Command::Memcache(Ask::Auth(password)));
+        } else if let Some(password) = self.password.clone() {
             let name = Bytes::from_static(b"AUTH");
             if rng.random_bool(0.3) {
                 self.send(rng, Command::Wrong(vec![Bytes::from_static(b"GET"), Bytes::from_static(b"k0")], "NOAUTH "));
@@ -158,12 +166,17 @@ impl Client {
         {
             return;
         }
+        let numbered = conversation.numbered.clone();
         let mut cursor = (outstanding == 0).then_some(conversation.cursor);
         for _ in 0..rng.random_range(1..=self.habits.pipeline_max - outstanding) {
             if self.outbox.len() >= OUTBOX_BYTES_MAX || self.has_said_goodbye {
                 return;
             }
-            let command = self.workload.next(rng, &self.habits, cursor, network.links().len());
+            let command = if self.habits.work == Work::Memcached {
+                self.workload.next_memcached(rng, &self.habits, numbered.as_ref())
+            } else {
+                self.workload.next(rng, &self.habits, cursor, network.links().len())
+            };
             // One walk at a time: the next step needs the answer to this one.
             if matches!(command, Command::Scan(..)) {
                 cursor = None;
@@ -178,8 +191,8 @@ impl Client {
         if rng.random_bool(self.habits.inline) {
             wire = command.encode_inline().unwrap_or(wire);
         }
-        self.has_said_goodbye = matches!(command, Command::Quit | Command::Broken(_));
-        conversation.ask(command, wire.len());
+        self.has_said_goodbye = matches!(command, Command::Quit | Command::Broken(_) | Command::Memcache(Ask::Quit));
+        conversation.ask(command, &wire);
         self.outbox.extend_from_slice(&wire);
         if self.has_said_goodbye && rng.random_bool(0.5) {
             // Behind its last words a server must not listen: nobody expects an answer, and no key may change.

@@ -4,6 +4,7 @@
 
 use bytes::Bytes;
 
+use crate::memcache::Ask;
 use crate::reply::Reply;
 
 /// A key in its database.
@@ -74,6 +75,10 @@ pub enum Touch {
     },
     /// INCRBY and its kin.
     Add(i64),
+    /// memcached's incr.
+    Incr(u64),
+    /// memcached's decr.
+    Decr(u64),
     /// APPEND.
     Append(Bytes),
     /// STRLEN.
@@ -107,6 +112,7 @@ impl Touch {
     pub fn writes(&self) -> bool {
         match self {
             Touch::Set { .. } | Touch::Add(_) | Touch::Append(_) | Touch::Delete | Touch::Flush => true,
+            Touch::Incr(_) | Touch::Decr(_) => true,
             Touch::ExpireSeconds(..) | Touch::ExpireMillis(..) | Touch::Persist => true,
             Touch::Get | Touch::Strlen | Touch::Exists | Touch::TtlSeconds | Touch::TtlMillis => false,
             Touch::Type | Touch::Listed | Touch::Counted => false,
@@ -181,6 +187,8 @@ pub enum Command {
     Loud,
     /// A command whose reply is not wanted.
     Silent(Box<Command>),
+    /// A request of memcached's protocol.
+    Memcache(Ask),
     /// QUIT.
     Quit,
     /// A request whose answer is an error that begins so.
@@ -240,13 +248,17 @@ impl Command {
             Command::Loud => words(&["CLIENT", "REPLY", "ON"]),
             Command::Quit => words(&["QUIT"]),
             Command::Wrong(args, _) | Command::Any(args) => args.clone(),
-            Command::Broken(_) | Command::Ran(..) | Command::NotRun(..) => Vec::new(),
+            Command::Broken(_) | Command::Ran(..) | Command::NotRun(..) | Command::Memcache(_) => Vec::new(),
         }
     }
 
     /// True if the server answers it.
     pub fn is_answered(&self) -> bool {
-        !matches!(self, Command::Hush(_) | Command::Silent(_))
+        match self {
+            Command::Hush(_) | Command::Silent(_) => false,
+            Command::Memcache(ask) => ask.is_answered(),
+            _ => true,
+        }
     }
 
     /// True if it may change a key.
@@ -264,6 +276,9 @@ impl Command {
     pub fn encode(&self) -> Vec<u8> {
         if let Command::Broken(bytes) = self {
             return bytes.to_vec();
+        }
+        if let Command::Memcache(ask) = self {
+            return ask.encode();
         }
         let args = self.args();
         let mut wire = format!("*{}\r\n", args.len()).into_bytes();
@@ -324,6 +339,7 @@ fn touch_args(key: &Key, touch: &Touch) -> Vec<Bytes> {
         Touch::Persist => of("PERSIST", &[]),
         Touch::Type => of("TYPE", &[]),
         Touch::Flush | Touch::Listed | Touch::Counted => unreachable!("parts of commands over a whole database"),
+        Touch::Incr(_) | Touch::Decr(_) => unreachable!("memcached's own"),
     }
 }
 

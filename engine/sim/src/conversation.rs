@@ -14,9 +14,10 @@ use bytes::Bytes;
 use server::lifecycle::STALL_US;
 
 use crate::command::{Command, Key, Touch};
+use crate::memcache::{self, Ask, Meaning, Numbered};
 use crate::network::{Link, LinkId};
 use crate::oracle::{Lane, Oracle, shown_reply};
-use crate::reply::{self, Reply};
+use crate::reply::{self, Malformed, Reply};
 use crate::sightings::Sightings;
 use crate::trace;
 
@@ -64,6 +65,12 @@ pub struct Conversation {
     is_monitor: bool,
     /// Memory is so small that anything may be refused.
     may_be_refused: bool,
+    /// It speaks memcached's protocol.
+    is_memcached: bool,
+    /// A long answer may be refused: what a client may be owed is limited.
+    may_be_cut: bool,
+    /// What the last gets has told.
+    pub numbered: Option<Numbered>,
 }
 
 /// What was queued since MULTI.
@@ -121,7 +128,16 @@ impl Conversation {
             watched_from_tick: 0,
             is_monitor: false,
             may_be_refused,
+            is_memcached: false,
+            may_be_cut: false,
+            numbered: None,
         }
+    }
+
+    /// The same of a client that speaks memcached's protocol.
+    pub fn in_memcached(mut self, may_be_cut: bool) -> Conversation {
+        (self.is_memcached, self.may_be_cut) = (true, may_be_cut);
+        self
     }
 
     /// Notes how much of its replies the client has been handed by now, and what that left unsent.
@@ -140,10 +156,14 @@ impl Conversation {
     }
 
     /// The client asks.
-    pub fn ask(&mut self, command: Command, wire_bytes: usize) {
-        self.asked_bytes += wire_bytes as u64;
+    pub fn ask(&mut self, command: Command, wire: &[u8]) {
+        let end = match &command {
+            Command::Memcache(ask) => ask.answerable_bytes(wire),
+            _ => wire.len(),
+        };
         self.owed += usize::from(command.is_answered());
-        self.asked.push_back(Asked { command, end: self.asked_bytes });
+        self.asked.push_back(Asked { command, end: self.asked_bytes + end as u64 });
+        self.asked_bytes += wire.len() as u64;
     }
 
     /// Requests whose reply the client has not read, as far as it has read by now.
@@ -189,8 +209,9 @@ impl Conversation {
         seen: &mut Sightings,
     ) -> Result<usize, String> {
         let mut replies = 0;
+        self.note_unheard(link, oracle);
         while self.parsed < link.stream.len() {
-            let parsed = reply::parse(&link.stream[self.parsed..]);
+            let parsed = self.parse(&link.stream[self.parsed..]);
             let place = || format!("link {} at reply byte {}", self.link.0, self.parsed);
             let Some((reply, length)) = parsed.map_err(|error| format!("{}: {}", place(), error.0))? else {
                 return Err(format!("{}: half a reply was encoded", place()));
@@ -249,10 +270,54 @@ impl Conversation {
                     }
                 }
                 Command::Discard | Command::Reset => self.transaction = None,
+                Command::Memcache(Ask::NoReply(_)) => {}
+                Command::Memcache(ask) => {
+                    if let Some(command) = ask.unheard() {
+                        oracle.unanswered(self.lane, command);
+                    }
+                    self.note_refused_set(&ask, oracle);
+                }
                 Command::Silent(command) => oracle.unanswered(self.lane, *command),
                 command => oracle.unanswered(self.lane, command),
             }
         }
+    }
+
+    /// Reads a reply as the client's protocol has it.
+    fn parse(&self, input: &[u8]) -> Result<Option<(Reply, usize)>, Malformed> {
+        match self.front().map(|asked| &asked.command) {
+            Some(Command::Memcache(ask)) => memcache::parse(input, Some(ask)),
+            _ if self.is_memcached => memcache::parse(input, None),
+            _ => reply::parse(input),
+        }
+    }
+
+    /// Requests with noreply that have arrived may be executed now, if they were not before.
+    fn note_unheard(&self, link: &Link, oracle: &mut Oracle) {
+        if !self.is_memcached || self.last_words.is_some() {
+            return;
+        }
+        for Asked { command, .. } in self.asked.iter().take_while(|asked| asked.end <= link.delivered) {
+            if let Command::Memcache(Ask::NoReply(ask)) = command
+                && let Some(command) = ask.unheard()
+            {
+                oracle.perhaps(self.lane, command);
+                self.note_refused_set(ask, oracle);
+            }
+        }
+    }
+
+    /// A set that is refused for want of memory removes what it could not replace.
+    fn note_refused_set(&self, ask: &Ask, oracle: &mut Oracle) {
+        if let (Ask::Set(key, ..), true) = (ask, self.may_be_refused) {
+            oracle.perhaps(self.lane, Command::One(key.clone(), Touch::Delete));
+        }
+    }
+
+    /// True if it has said quit, and everything before it is answered.
+    pub fn has_quit(&self, link: &Link) -> bool {
+        let has_quit = |asked: &Asked| asked.command == Command::Memcache(Ask::Quit) && asked.end <= link.delivered;
+        self.owed == 0 && self.asked.back().is_some_and(has_quit)
     }
 
     /// Takes the requests without a reply off that stand before the oldest one with a reply, which has been answered.
@@ -263,9 +328,42 @@ impl Conversation {
                     seen.silent_commands += 1;
                     oracle.silent(self.lane, *command);
                 }
+                Some(Command::Memcache(_)) => seen.memcached_silent += 1,
                 Some(_) | None => {}
             }
         }
+    }
+
+    /// Judges an answer of memcached's protocol.
+    fn judge_memcached(
+        &mut self,
+        ask: &Ask,
+        reply: &Reply,
+        oracle: &mut Oracle,
+        (tick, seen): (u64, &mut Sightings),
+    ) -> Result<(), String> {
+        seen.memcached_answers += 1;
+        match (ask, reply) {
+            (Ask::Gets(key), Reply::Array(parts)) => {
+                if let [Reply::Bulk(read), Reply::Integer(number)] = &parts[..] {
+                    let (key, read) = (key.clone(), read.clone());
+                    self.numbered = Some(Numbered { key, number: number.cast_unsigned(), read, tick });
+                }
+            }
+            (Ask::Cas(..), Reply::Simple(text)) => {
+                seen.cas_stored += u64::from(&text[..] == b"STORED");
+                seen.cas_refused += u64::from(&text[..] == b"EXISTS");
+            }
+            (Ask::Oversized(..), _) => seen.memcached_oversized += 1,
+            _ => {}
+        }
+        match ask.meaning(reply, self.may_be_refused, self.may_be_cut) {
+            Meaning::Did(command, reply) => oracle.answered(self.lane, command, reply),
+            Meaning::Perhaps(command) => oracle.perhaps(self.lane, command),
+            Meaning::Nothing => {}
+            Meaning::Wrong => return Err(format!("{ask:?} was answered {}", shown_reply(Some(reply)))),
+        }
+        Ok(())
     }
 
     fn judge(
@@ -285,6 +383,9 @@ impl Conversation {
         trace::line(|| format!("link {} {} -> {}", self.link.0, shown_command(&command), shown_reply(Some(&reply))));
         if link.delivered < end && !matches!(command, Command::Broken(_)) {
             return Err(format!("a reply before the request had arrived: {}", shown_command(&command)));
+        }
+        if let Command::Memcache(ask) = &command {
+            return self.judge_memcached(ask, &reply, oracle, (tick, seen));
         }
         match command {
             Command::Hello(version) => self.version = version,
@@ -425,6 +526,7 @@ impl Conversation {
                 says("OK")
             }
             Command::Loud => says("OK"),
+            Command::Memcache(_) => false,
             Command::Exec | Command::Ran(..) | Command::NotRun(..) | Command::Hush(_) | Command::Silent(_) => false,
             Command::Quit => {
                 self.last_words = Some(LastWords::Quit);
@@ -482,7 +584,9 @@ fn is_monitor_line(reply: &Reply) -> bool {
 /// What a client is told that is not served.
 fn is_refusal(reply: &Reply) -> bool {
     let Reply::Error(text) = reply else { return false };
-    text.starts_with(b"ERR max number of clients") || text.starts_with(b"DENIED")
+    let starts =
+        [&b"ERR max number of clients"[..], b"DENIED", b"ERROR Too many open connections", b"SERVER_ERROR Pinion is"];
+    starts.iter().any(|start| text.starts_with(start))
 }
 
 /// True if a reply could be encoded so in RESP2 or RESP3.
@@ -500,6 +604,7 @@ fn fits_dialect(reply: &Reply, version: u8) -> bool {
 pub fn shown_command(command: &Command) -> String {
     match command {
         Command::Broken(bytes) => format!("broken: {}", trace::shown(bytes)),
+        Command::Memcache(ask) => trace::shown(&ask.encode()),
         other => other.args().iter().map(|arg| trace::shown(arg)).collect::<Vec<_>>().join(" "),
     }
 }

@@ -12,6 +12,8 @@ pub enum Work {
     Shared,
     /// Keys of its own, in a database of its own: walks, KEYS in slices.
     Library,
+    /// Keys that all clients share, by memcached's protocol.
+    Memcached,
     /// Nothing.
     Idle,
 }
@@ -71,6 +73,9 @@ impl Habits {
             comes_from_afar: pick(rng, &[0.0, 0.0, 0.1]),
         };
         let mut habits = Habits::of_some_kind(rng, steady);
+        if habits.work == Work::Shared && habits.breaks == 0.0 && rng.random_bool(0.2) {
+            habits.work = Work::Memcached;
+        }
         if rng.random_bool(0.1) {
             habits.resets = 0.003;
         }

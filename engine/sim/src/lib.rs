@@ -18,6 +18,7 @@ pub mod client;
 pub mod command;
 pub mod conversation;
 pub mod habits;
+pub mod memcache;
 pub mod model;
 pub mod network;
 pub mod oracle;

@@ -127,7 +127,7 @@ pub fn touch(state: &State, touch: &Touch, reply: Option<&Reply>, rules: Rules) 
 /// True if a touch may need memory.
 fn is_write(touch: &Touch) -> bool {
     match touch {
-        Touch::Set { .. } | Touch::Add(_) | Touch::Append(_) => true,
+        Touch::Set { .. } | Touch::Add(_) | Touch::Append(_) | Touch::Incr(_) | Touch::Decr(_) => true,
         Touch::ExpireSeconds(..) | Touch::ExpireMillis(..) | Touch::Persist => true,
         Touch::Get | Touch::Strlen | Touch::Delete | Touch::Exists | Touch::TtlSeconds | Touch::TtlMillis => false,
         Touch::Type | Touch::Flush | Touch::Listed | Touch::Counted => false,
@@ -141,6 +141,8 @@ fn apply(state: &State, touch: &Touch, now_ms: u64) -> (State, Expect) {
             set(state, value, *condition, *deadline, *answer_old, now_ms)
         }
         Touch::Add(amount) => add(state, *amount),
+        Touch::Incr(delta) => change(state, |number| number.wrapping_add(*delta)),
+        Touch::Decr(delta) => change(state, |number| number.saturating_sub(*delta)),
         Touch::Append(tail) => append(state, tail),
         Touch::ExpireSeconds(seconds, condition) => {
             expire(state, now_ms as i64 + i64::from(*seconds) * 1000, *condition, now_ms)
@@ -236,6 +238,20 @@ fn add(state: &State, amount: i64) -> (State, Expect) {
             (State::Present { value, expires_at_ms: deadline_of(state) }, Expect::Integer(new))
         }
     }
+}
+
+/// memcached's incr and decr: the text keeps at least its length.
+fn change(state: &State, new: impl Fn(u64) -> u64) -> (State, Expect) {
+    let State::Present { value, expires_at_ms } = state else { return (State::Missing, Expect::Null) };
+    let text = String::from_utf8_lossy(value);
+    let text = text.trim_start_matches([' ', '\t', '\n', '\r', '\x0b', '\x0c']);
+    let text = text.split([' ', '\t', '\n', '\r', '\x0b', '\x0c']).next().unwrap_or_default();
+    let Ok(old) = text.parse::<u64>() else {
+        return (state.clone(), Expect::Error("CLIENT_ERROR cannot increment or decrement non-numeric value"));
+    };
+    let digits = new(old).to_string();
+    let value = Bytes::from(format!("{digits:width$}", width = value.len()));
+    (State::Present { value, expires_at_ms: *expires_at_ms }, Expect::Bulk(Bytes::from(digits)))
 }
 
 /// The number that a value is the one decimal text of.

@@ -133,6 +133,12 @@ impl Oracle {
         self.notes.push(Note { lane, command, reply: None, certain: false });
     }
 
+    /// A command whose answer nobody wants may have been executed in this tick, or before or later.
+    pub fn perhaps(&mut self, lane: Lane, command: Command) {
+        // A lane of its own: it may stand anywhere among the connection's others.
+        self.notes.push(Note { lane: Lane::MAX - lane, command, reply: None, certain: false });
+    }
+
     /// A walk that began in `from_tick` ended in this tick.
     pub fn walked(&mut self, db: u8, from_tick: u64, found: BTreeSet<Bytes>) {
         self.walks.push(Walk { db, from_tick, found });
@@ -289,7 +295,7 @@ impl Oracle {
             Command::Multi | Command::Queued(_) | Command::Exec | Command::Discard | Command::Watch(_) => {}
             Command::Unwatch | Command::Pause(..) | Command::Unpause | Command::Kill(_) | Command::Wait(_) => {}
             Command::Unblock(_) | Command::Monitor | Command::Hush(_) | Command::Loud | Command::Silent(_) => {}
-            Command::Wrong(..) | Command::Any(_) | Command::Broken(_) => {}
+            Command::Wrong(..) | Command::Any(_) | Command::Broken(_) | Command::Memcache(_) => {}
         }
     }
 
@@ -357,16 +363,7 @@ impl Oracle {
                 None => Vec::new(),
                 Some(_) => return wrong(),
             },
-            Command::Mset(pairs) => pairs
-                .iter()
-                .map(|(key, value)| {
-                    let (condition, deadline) = (SetIf::Always, Deadline::Never);
-                    let set = Touch::Set { value: value.clone(), condition, deadline, answer_old: false };
-                    // Refused for want of memory, it may have stopped half-way.
-                    let reply = note.reply.clone().filter(|reply| !matches!(reply, Reply::Error(_)));
-                    (key.clone(), step(set, reply))
-                })
-                .collect(),
+            Command::Mset(pairs) => steps_of_pairs(index, note, pairs),
             Command::Flush(db) => {
                 self.of_db(*db).map(|(key, _)| (key.clone(), step(Touch::Flush, note.reply.clone()))).collect()
             }
@@ -395,7 +392,7 @@ impl Oracle {
             Command::Unwatch | Command::Pause(..) | Command::Unpause | Command::Kill(_) => Vec::new(),
             Command::Wait(_) | Command::Unblock(_) | Command::Monitor | Command::Hush(_) => Vec::new(),
             Command::Loud | Command::Silent(_) | Command::NotRun(..) => Vec::new(),
-            Command::Wrong(..) | Command::Any(_) | Command::Broken(_) => Vec::new(),
+            Command::Wrong(..) | Command::Any(_) | Command::Broken(_) | Command::Memcache(_) => Vec::new(),
         })
     }
 
@@ -420,6 +417,18 @@ impl Step {
     fn new(note: usize, touch: Touch, reply: Option<Reply>) -> Step {
         Step { note, touch, reply, counts: false, glued: false }
     }
+}
+
+/// The touches of MSET.
+fn steps_of_pairs(index: usize, note: &Note, pairs: &[(Key, Bytes)]) -> Vec<(Key, Step)> {
+    let step = |(key, value): &(Key, Bytes)| {
+        let (condition, deadline) = (SetIf::Always, Deadline::Never);
+        let set = Touch::Set { value: value.clone(), condition, deadline, answer_old: false };
+        // Refused for want of memory, it may have stopped half-way.
+        let reply = note.reply.clone().filter(|reply| !matches!(reply, Reply::Error(_)));
+        (key.clone(), Step::new(index, set, reply))
+    };
+    pairs.iter().map(step).collect()
 }
 
 /// True if a pause holds a command back. What began before it may end during it.

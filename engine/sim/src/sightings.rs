@@ -130,6 +130,16 @@ sightings! {
     silent_commands,
     /// Clients that left with replies switched off.
     silent_clients_gone,
+    /// Answers to memcached's clients.
+    memcached_answers,
+    /// Their requests with noreply.
+    memcached_silent,
+    /// Their values that were larger than an item may be.
+    memcached_oversized,
+    /// cas with the item's number.
+    cas_stored,
+    /// cas with another number.
+    cas_refused,
     /// Lines that monitors got.
     monitor_lines,
     /// Clients that left while they monitored.

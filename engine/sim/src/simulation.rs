@@ -50,8 +50,9 @@ const AUDITED_TOGETHER_MAX: usize = 50;
 const CLOCK_STEP_MS_MAX: i64 = 20_000;
 /// Memory of the simulated host, in bytes.
 const HOST_MEMORY_BYTES: u64 = 1 << 30;
-/// Listeners: TCP and unix.
-const LISTENERS: [&str; 2] = ["127.0.0.1:6379", "/unixsocket:0"];
+/// Listeners: TCP and unix, and memcached's.
+const LISTENERS: [(&str, Protocol); 3] =
+    [("127.0.0.1:6379", Protocol::Resp), ("/unixsocket:0", Protocol::Resp), ("127.0.0.1:11211", Protocol::Memcache)];
 
 /// What a seed showed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -147,19 +148,19 @@ impl Simulation {
         let cache = Cache::new(options).expect("the host has memory");
         let node = Node::new(cache, terms.connection_limits());
         let ring = SimRing::new(rng.random(), weather.clone(), time.clone(), LISTENERS.len());
-        let listener = |(number, address): (usize, &&str)| Listener {
+        let listener = |(number, (address, protocol)): (usize, &(&str, Protocol))| Listener {
             socket: Socket(i32::try_from(number).expect("few listeners")),
             address: (*address).to_owned(),
-            protocol: Protocol::Resp,
+            protocol: *protocol,
         };
         let listeners = LISTENERS.iter().enumerate().map(listener).collect();
         let filler = workload::filler(&mut rng, terms.large_bytes_max);
-        let password = terms.password.map(|password| password.as_bytes().into());
+        let password = terms.password;
         let clients = (0..terms.clients)
             .map(|number| {
                 let habits = Habits::random(&mut rng, &weather);
                 let workload = Workload::new(number, filler.clone(), &terms);
-                Client::new(number, habits, workload, password.clone())
+                Client::new(number, habits, workload, password)
             })
             .collect();
         Simulation {
@@ -334,7 +335,7 @@ impl Simulation {
         let habits = Habits::auditor();
         let filler = workload::filler(&mut self.rng, self.terms.large_bytes_max);
         let workload = Workload::new(number, filler, &self.terms);
-        let password = self.terms.password.map(|password| password.as_bytes().into());
+        let password = self.terms.password;
         let mut auditor = Client::new(number, habits, workload, password).with_script(script);
         auditor.calm();
         self.clients.push(auditor);

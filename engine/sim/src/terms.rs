@@ -9,6 +9,7 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use server::node::ConnectionLimits;
 
+use crate::memcache::ITEM_BYTES_MAX;
 use crate::model::Evicts;
 use crate::weather::pick;
 
@@ -65,7 +66,7 @@ impl Terms {
         Terms {
             clients,
             clients_max: if rng.random_bool(0.1) { rng.random_range(1..=clients) } else { 1000 },
-            idle: rng.random_bool(0.1).then(|| Duration::from_millis(rng.random_range(200..5_000))),
+            idle: rng.random_bool(0.2).then(|| Duration::from_millis(rng.random_range(200..5_000))),
             unsent_hard_bytes: rng.random_bool(0.15).then(|| rng.random_range(2_000..200_000)),
             unsent_soft: rng.random_bool(0.1).then(|| (rng.random_range(1_000..100_000), Duration::from_millis(500))),
             unsent_pause_bytes: pick(rng, &[100, 20_000, 1 << 20]),
@@ -112,7 +113,11 @@ impl Terms {
             // The share of memory that the server's own settings give it.
             incoming_bytes_max: usize::try_from(self.memory_bytes / 4).expect("sizes fit"),
             requests: Limits { large_bytes_max: self.large_bytes_max, ..Limits::default() },
-            memcache_requests: memcache::Limits::default(),
+            memcache_requests: memcache::Limits {
+                item_bytes_max: ITEM_BYTES_MAX,
+                large_bytes_max: self.large_bytes_max,
+                ..memcache::Limits::default()
+            },
         }
     }
 }

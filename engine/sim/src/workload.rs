@@ -5,6 +5,7 @@
 //! Few keys, so that clients meet on them; values of every size class, each unlike any other, so that a wrong one is
 //! noticed; deadlines short enough to pass.
 
+mod memcached;
 mod sequences;
 
 use std::collections::VecDeque;
@@ -67,6 +68,8 @@ pub struct Workload {
     large_bytes_max: usize,
     /// `maxmemory` may be changed.
     changes_memory: bool,
+    /// What a client may be owed is limited.
+    limits_replies: bool,
     /// RESET would end what AUTH began.
     has_password: bool,
     /// Clients pause, kill and unblock each other.
@@ -88,6 +91,7 @@ impl Workload {
             walk_db: 0,
             large_bytes_max: terms.large_bytes_max,
             changes_memory: terms.refuses(),
+            limits_replies: terms.unsent_hard_bytes.is_some(),
             has_password: terms.password.is_some(),
             is_rough: terms.is_rough,
             script: VecDeque::new(),
@@ -98,6 +102,11 @@ impl Workload {
     pub fn reconnect(&mut self) {
         self.db = 0;
         self.script.clear();
+    }
+
+    /// A long answer may be refused: what a client may be owed is limited.
+    pub fn may_be_cut(&self) -> bool {
+        self.limits_replies
     }
 
     /// Memory is so small that anything may be refused.
@@ -121,6 +130,7 @@ impl Workload {
             return Command::Broken(Bytes::from_static(pick(rng, BROKEN)));
         }
         match habits.work {
+            Work::Memcached => unreachable!("it has a workload of its own"),
             Work::Shared | Work::Idle if rng.random_bool(0.04) => {
                 self.begin_sequence(rng, habits, connections);
                 self.script.pop_front().unwrap_or(Command::Ping(None))
@@ -205,7 +215,7 @@ impl Workload {
     }
 
     fn several(&mut self, rng: &mut StdRng, habits: &Habits) -> Command {
-        if habits.large_values && rng.random_bool(0.05) {
+        if habits.large_values && rng.random_bool(0.1) {
             // More values in one reply than one system call takes.
             return Command::Mget(vec![self.text_key(rng); rng.random_range(30..70)]);
         }

@@ -149,6 +149,7 @@ fn may_close(conversation: &Conversation, link: &Link) -> bool {
     }
     match conversation.last_words {
         Some(LastWords::Quit | LastWords::Broken | LastWords::Refused) => is_all_sent(link),
+        None if conversation.has_quit(link) => is_all_sent(link),
         None => link.client_ended && is_all_sent(link) && conversation.is_answered(link) && link.to_server.is_empty(),
     }
 }

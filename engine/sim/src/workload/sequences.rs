@@ -28,18 +28,20 @@ impl Workload {
             self.db = pick(rng, &SHARED_DBS);
             self.script.push_back(Command::Select(self.db));
         }
-        match rng.random_range(0..20) {
+        match rng.random_range(0..if self.is_rough { 28 } else { 20 }) {
             0..4 => self.transaction(rng, habits),
             4..9 => self.optimistic(rng),
             9..11 => self.write_twins(rng),
             11..14 => self.read_twins(rng),
             14..16 => self.silence(rng, habits),
             16 => self.script.push_back(Command::Wait(pick(rng, &SHORT_MS[1..]))),
-            17 if self.is_rough => self.script.push_back(Command::Wait(0)),
+            17 | 20 if self.is_rough => self.script.push_back(Command::Wait(0)),
             18 if !self.has_password && rng.random_bool(0.3) => self.monitor(rng),
             _ if self.is_rough => {
-                let command = self.rough(rng, connections);
-                self.script.push_back(command);
+                for _ in 0..rng.random_range(1..4) {
+                    let command = self.rough(rng, connections);
+                    self.script.push_back(command);
+                }
             }
             _ => self.write_twins(rng),
         }
@@ -175,9 +177,9 @@ impl Workload {
     /// What one client does to the others.
     fn rough(&mut self, rng: &mut StdRng, connections: usize) -> Command {
         match rng.random_range(0..10) {
-            0..4 => Command::Pause(pick(rng, &SHORT_MS), rng.random_bool(0.5)),
-            4 => Command::Unpause,
-            5..9 => {
+            0..2 => Command::Pause(pick(rng, &SHORT_MS), rng.random_bool(0.5)),
+            2 => Command::Unpause,
+            3..8 => {
                 let last = connections as u64 + 1;
                 Command::Unblock(rng.random_range(last.saturating_sub(12).max(1)..=last))
             }
