@@ -41,6 +41,8 @@ const PRECISE_FOR_US: u64 = 1_000_000;
 /// What is being timed.
 pub(crate) struct Timing {
     stopwatch: Stopwatch,
+    /// Sleeps ordered so far: the clock that commands see is ahead by them.
+    ordered_ns: u64,
     /// When the current span began.
     since_ns: u64,
     /// Commands of the current span, by command.
@@ -63,6 +65,7 @@ impl Timing {
     pub fn new(stopwatch: Stopwatch, in_force: &InForce) -> Timing {
         let mut timing = Timing {
             stopwatch,
+            ordered_ns: 0,
             since_ns: 0,
             counts: [0; COMMAND_COUNT],
             seen: [Command::Get; COMMAND_COUNT],
@@ -89,7 +92,12 @@ impl Timing {
 
     /// Reads the clock, in nanoseconds.
     pub fn read(&self) -> u64 {
-        (self.stopwatch)()
+        (self.stopwatch)() + self.ordered_ns
+    }
+
+    /// Counts a sleep as time of the command that orders it: the server sleeps when the command has run.
+    pub fn order_sleep(&mut self, time: Duration) {
+        self.ordered_ns += u64::try_from(time.as_nanos()).unwrap_or(u64::MAX / 2).min(u64::MAX / 2 - self.ordered_ns);
     }
 
     /// Counts a command that shares the span's time.

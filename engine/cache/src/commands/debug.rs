@@ -278,6 +278,7 @@ fn sleep(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(),
     let seconds = std::str::from_utf8(call.arg(2)).ok().and_then(|text| text.parse::<f64>().ok());
     // What does not fit into a duration is negative, not a number, or the end of the world.
     let duration = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).ok_or(NOT_A_DURATION)?;
+    cache.timing.order_sleep(duration);
     cache.effects.push(Effect::Sleep(duration));
     reply.ok();
     Ok(())

@@ -475,6 +475,16 @@ mod tests {
     }
 
     #[test]
+    fn a_sleep_is_time_of_the_command_that_orders_it() {
+        let mut rig = Rig::with(&[("latency-monitor-threshold", "200"), ("enable-debug-command", "yes")]);
+        rig.check(&[("DEBUG SLEEP 0.3", "+OK"), ("MULTI", "+OK"), ("DEBUG SLEEP 0.5", "+QUEUED"), ("EXEC", "[+OK]")]);
+        rig.check(&[("LATENCY LATEST", "[['command' :1700000000 :500 :500]]")]);
+        let log = rig.run("SLOWLOG GET");
+        assert!(log.contains(":300000 ['DEBUG' 'SLEEP' '0.3']") && log.contains(":500000 ['DEBUG'"), "{log}");
+        assert_eq!(log.matches("'127.0.0.1:50001'").count(), 2, "EXEC is not logged beside what it ran: {log}");
+    }
+
+    #[test]
     fn sizes_for_people_are_short() {
         for (bytes, text) in [(0, "0B"), (1023, "1023B"), (1536, "1.50K"), (64 << 20, "64.00M"), (3 << 30, "3.00G")] {
             assert_eq!(Human(bytes).to_string(), text);
