@@ -73,8 +73,8 @@ mod tests {
     #[test]
     fn a_monitor_that_ends_gets_nothing_more() {
         let mut rig = Rig::new();
-        rig.check(&[("MONITOR", "+OK"), ("RESET", "+RESET"), ("PING", "+PONG")]);
-        assert_eq!(shown(&mut rig).len(), 1, "RESET itself");
+        rig.check(&[("MONITOR", "+OK"), ("PING", "+PONG"), ("RESET", "+RESET"), ("PING", "+PONG")]);
+        assert!(shown(&mut rig).is_empty(), "a line behind +RESET would be taken for the next answer");
         rig.check(&[("MONITOR", "+OK"), ("PING", "+PONG")]);
         rig.reconnect();
         rig.check(&[("PING", "+PONG")]);
@@ -108,12 +108,5 @@ mod tests {
         assert_eq!(*client, monitor);
         assert!(line.len() < 128 * 1024, "{}", line.len());
         assert!(line.ends_with(b" more arguments)\r\n"));
-    }
-
-    #[test]
-    fn no_line_follows_the_answer_to_reset() {
-        let mut rig = Rig::new();
-        rig.check(&[("MONITOR", "+OK"), ("PING", "+PONG"), ("RESET", "+RESET")]);
-        assert_eq!(rig.cache.take_effects(), []);
     }
 }
