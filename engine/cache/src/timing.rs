@@ -10,7 +10,8 @@
 //! one (`Shape::timed_from`) has two readings of its own, and a job has the sum of its slices.
 //!
 //! Every command is timed by itself while `slowlog-log-slower-than` is below `PRECISE_BELOW_US`, and for a second
-//! after a span that was slower than what is watched for, so that a culprit that comes back is named.
+//! after a span that was slower than what is watched for, so that a culprit that comes back is named. The latter not
+//! more often than twice a minute: on a host that takes the processor away now and then it would go on all the time.
 //!
 //! Invariants
 //! - The clock is read at most twice per batch and twice per command that is timed by itself.
@@ -37,6 +38,8 @@ pub type Stopwatch = fn() -> u64;
 const PRECISE_BELOW_US: i64 = 1000;
 /// How long every command is timed by itself after a slow span.
 const PRECISE_FOR_US: u64 = 1_000_000;
+/// How long from one slow span to the next one that has this effect.
+const PRECISE_EVERY_US: u64 = 30_000_000;
 
 /// What is being timed.
 pub(crate) struct Timing {
@@ -56,6 +59,8 @@ pub(crate) struct Timing {
     is_precise: bool,
     /// Until then it is after a slow span, in monotonic microseconds.
     precise_until_us: u64,
+    /// Before then a slow span has no such effect, in monotonic microseconds.
+    precise_again_us: u64,
     /// Spans and commands from here on are looked at: the smaller of the thresholds in force.
     slow_ns: u64,
 }
@@ -73,6 +78,7 @@ impl Timing {
             others: 0,
             is_precise: false,
             precise_until_us: 0,
+            precise_again_us: 0,
             slow_ns: u64::MAX,
         };
         timing.obey(in_force);
@@ -261,8 +267,12 @@ impl Cache {
     /// Commands that share their time were slow together: which of them, the next second tells.
     #[cold]
     fn span_was_slow(&mut self, elapsed_ns: u64, all_fast: bool) {
-        self.timing.is_precise = true;
-        self.timing.precise_until_us = self.now.mono_us + PRECISE_FOR_US;
+        let now_us = self.now.mono_us;
+        if now_us >= self.timing.precise_again_us {
+            self.timing.is_precise = true;
+            self.timing.precise_until_us = now_us + PRECISE_FOR_US;
+            self.timing.precise_again_us = now_us + PRECISE_EVERY_US;
+        }
         self.note_latency(if all_fast { Event::FastCommand } else { Event::Command }, elapsed_ns);
     }
 

@@ -472,6 +472,13 @@ mod tests {
         rig.batch(&["PING"]);
         let log = rig.run("SLOWLOG GET");
         assert_eq!((log.matches("'GET'").count(), log.matches("'PING'").count()), (3, 0), "{log}");
+        // It was a second of half a minute.
+        rig.check(&[("SLOWLOG RESET", "+OK")]);
+        for (ms, named) in [(28_999, 0), (1, 0), (0, 2)] {
+            rig.advance_ms(ms);
+            rig.batch(&["GET k", "GET k"]);
+            assert_eq!(rig.run("SLOWLOG GET").matches("'GET' 'k'").count(), named, "{ms}");
+        }
     }
 
     #[test]
