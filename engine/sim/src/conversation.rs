@@ -184,6 +184,11 @@ impl Conversation {
         self.front().is_some_and(|asked| asked.command == Command::Wait(0))
     }
 
+    /// True if the oldest request that did not run wants no reply.
+    pub fn is_silent(&self) -> bool {
+        self.asked.front().is_some_and(|asked| !asked.command.is_answered())
+    }
+
     /// True if its oldest request is a WAIT.
     pub fn waits(&self) -> bool {
         self.asked.iter().map(|asked| unwrapped(&asked.command)).any(|command| matches!(command, Command::Wait(_)))

@@ -128,6 +128,8 @@ sightings! {
     clients_killed,
     /// Commands without a reply that ran.
     silent_commands,
+    /// Ticks in which a pause held one of them back.
+    silent_held_ticks,
     /// Clients that left with replies switched off.
     silent_clients_gone,
     /// Answers to memcached's clients.

@@ -46,6 +46,7 @@ impl Simulation {
             }
             let is_held = self.parked.contains(&conversation.link) && !conversation.waits();
             self.summary.seen.held_ticks += u64::from(is_held);
+            self.summary.seen.silent_held_ticks += u64::from(is_held && conversation.is_silent());
             conversation.note_unsent(link, now_us, pause_bytes);
             let is_refused = !was_refused && conversation.last_words == Some(LastWords::Refused);
             if is_refused && !is_full && !conversation.must_be_refused {

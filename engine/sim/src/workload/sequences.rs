@@ -133,6 +133,9 @@ impl Workload {
         let own_db = LIBRARY_DB_BASE + u8::try_from(self.client).expect("few clients");
         self.db = own_db;
         self.script.push_back(Command::Select(own_db));
+        if self.is_rough && rng.random_bool(0.5) {
+            self.script.push_back(Command::Pause(pick(rng, &SHORT_MS[1..]), false));
+        }
         let key = Key { db: own_db, name: Bytes::from_static(b"quiet") };
         let silent = |workload: &mut Workload, rng: &mut StdRng| {
             let touch = match rng.random_range(0..4) {
