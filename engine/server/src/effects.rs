@@ -54,6 +54,6 @@ fn send(node: &mut Node, client: ClientIndex, bytes: &[u8]) {
         node.counters.dropped_push_bytes += bytes.len() as u64;
         return;
     }
-    connection.replies.tail().bytes.extend_from_slice(bytes);
+    connection.replies.before_waiting().bytes.extend_from_slice(bytes);
     node.mark_dirty(index);
 }

@@ -306,7 +306,8 @@ impl Conversation {
             if let Command::Memcache(Ask::NoReply(ask)) = command
                 && let Some(command) = ask.unheard()
             {
-                oracle.perhaps(self.lane, command);
+                trace::line(|| format!("link {} may have been served {}", self.link.0, trace::shown(&ask.encode())));
+                oracle.perhaps(command);
                 self.note_refused_set(ask, oracle);
             }
         }
@@ -315,7 +316,7 @@ impl Conversation {
     /// A set that is refused for want of memory removes what it could not replace.
     fn note_refused_set(&self, ask: &Ask, oracle: &mut Oracle) {
         if let (Ask::Set(key, ..), true) = (ask, self.may_be_refused) {
-            oracle.perhaps(self.lane, Command::One(key.clone(), Touch::Delete));
+            oracle.perhaps(Command::One(key.clone(), Touch::Delete));
         }
     }
 
@@ -364,7 +365,7 @@ impl Conversation {
         }
         match ask.meaning(reply, self.may_be_refused, self.may_be_cut) {
             Meaning::Did(command, reply) => oracle.answered(self.lane, command, reply),
-            Meaning::Perhaps(command) => oracle.perhaps(self.lane, command),
+            Meaning::Removed(key) => oracle.silent(self.lane, Command::One(key, Touch::Delete)),
             Meaning::Nothing => {}
             Meaning::Wrong => return Err(format!("{ask:?} was answered {}", shown_reply(Some(reply)))),
         }
@@ -386,7 +387,9 @@ impl Conversation {
         };
         self.owed -= 1;
         trace::line(|| format!("link {} {} -> {}", self.link.0, shown_command(&command), shown_reply(Some(&reply))));
-        if link.delivered < end && !matches!(command, Command::Broken(_)) {
+        // A value for which there is no room is refused before it comes.
+        let is_refused = self.is_memcached && self.may_be_refused && matches!(reply, Reply::Error(_));
+        if link.delivered < end && !matches!(command, Command::Broken(_)) && !is_refused {
             return Err(format!("a reply before the request had arrived: {}", shown_command(&command)));
         }
         if let Command::Memcache(ask) = &command {

@@ -60,8 +60,8 @@ pub struct Numbered {
 pub enum Meaning {
     /// A command of the other protocol and its reply.
     Did(Command, Reply),
-    /// The same, but whether it did anything is not told.
-    Perhaps(Command),
+    /// The key is gone, whether it was there or not.
+    Removed(Key),
     /// Nothing.
     Nothing,
     /// It is no answer to that request.
@@ -134,11 +134,11 @@ impl Ask {
         let did = |key: &Key, touch: Touch, reply: Reply| Meaning::Did(Command::One(key.clone(), touch), reply);
         let ok = || Reply::Simple(Bytes::from_static(b"OK"));
         if may_refuse && fails("SERVER_ERROR out of memory") {
-            return self.unheard().map_or(Meaning::Nothing, |command| match self {
+            return match self {
                 // What a set could not replace is gone.
-                Ask::Set(key, ..) => Meaning::Perhaps(Command::One(key.clone(), Touch::Delete)),
-                _ => Meaning::Perhaps(command),
-            });
+                Ask::Set(key, ..) => Meaning::Removed(key.clone()),
+                _ => Meaning::Nothing,
+            };
         }
         if may_cut && fails("SERVER_ERROR out of memory writing get response") {
             return Meaning::Nothing;
@@ -166,9 +166,7 @@ impl Ask {
             (Ask::Change(key, touch), _) if is("NOT_FOUND") => did(key, touch.clone(), Reply::Null2),
             (Ask::Change(key, touch), Reply::Simple(digits)) => did(key, touch.clone(), Reply::Bulk(digits.clone())),
             (Ask::Change(key, touch), Reply::Error(_)) => did(key, touch.clone(), answer.clone()),
-            (Ask::Oversized(key, _), _) if fails("SERVER_ERROR object too large") => {
-                Meaning::Perhaps(Command::One(key.clone(), Touch::Delete))
-            }
+            (Ask::Oversized(key, _), _) if fails("SERVER_ERROR object too large") => Meaning::Removed(key.clone()),
             (Ask::Auth(_), _) if is("STORED") => Meaning::Nothing,
             (Ask::Version, Reply::Simple(text)) if text.starts_with(b"VERSION ") => Meaning::Nothing,
             _ => Meaning::Wrong,

@@ -134,9 +134,10 @@ impl Oracle {
     }
 
     /// A command whose answer nobody wants may have been executed in this tick, or before or later.
-    pub fn perhaps(&mut self, lane: Lane, command: Command) {
+    pub fn perhaps(&mut self, command: Command) {
         // A lane of its own: it may stand anywhere among the connection's others.
-        self.notes.push(Note { lane: Lane::MAX - lane, command, reply: None, certain: false });
+        let lane = Lane::MAX - self.notes.len();
+        self.notes.push(Note { lane, command, reply: None, certain: false });
     }
 
     /// A walk that began in `from_tick` ended in this tick.

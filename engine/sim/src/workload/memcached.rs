@@ -10,6 +10,9 @@ use crate::habits::Habits;
 use crate::memcache::{Ask, ITEM_BYTES_MAX, Numbered};
 use crate::weather::pick;
 
+/// Clients that send more requests at once want replies to all of them.
+const NOREPLY_PIPELINE_MAX: usize = 16;
+
 /// Longest value that is stored, in bytes.
 const VALUE_BYTES_MAX: usize = ITEM_BYTES_MAX - 1000;
 
@@ -42,10 +45,13 @@ impl Workload {
                 let delta = pick(rng, &[1, 7, 1_000_000, u64::MAX]);
                 Ask::Change(key, if rng.random_bool(0.6) { Touch::Incr(delta) } else { Touch::Decr(delta) })
             }
-            36..38 => Ask::NoReply(Box::new(match rng.random_bool(0.7) {
-                true => Ask::Set(key, self.memcached_value(rng, habits), 0),
-                false => Ask::Delete(key),
-            })),
+            // Each may have happened or not, any time until the next answer: with many of them anything is right.
+            36..38 if habits.pipeline_max <= NOREPLY_PIPELINE_MAX => {
+                Ask::NoReply(Box::new(match rng.random_bool(0.7) {
+                    true => Ask::Set(key, self.memcached_value(rng, habits), 0),
+                    false => Ask::Delete(key),
+                }))
+            }
             38 if habits.large_values => Ask::Oversized(key, ITEM_BYTES_MAX + rng.random_range(0..50_000)),
             _ => Ask::Version,
         })
