@@ -302,6 +302,11 @@ impl Shards {
         self.memory.is_lowering()
     }
 
+    /// The CAS number of an item, if it has one.
+    pub fn cas(&self, key: &Key<'_>, now_ms: u64) -> Option<u64> {
+        self.shard(key.place.slot).store().cas(key, now_ms)
+    }
+
     /// Lets upkeep remove what expires, or stop it.
     pub fn set_active_expiry(&mut self, is_on: bool, now_ms: u64) {
         self.expiry_stopped_at_ms = if is_on { None } else { Some(self.expiry_stopped_at_ms.unwrap_or(now_ms)) };

@@ -69,8 +69,9 @@ fn answer(cache: &mut Cache, key: &Key<'_>, reply: &mut Reply<'_>) -> Result<boo
 
 /// Writes the value of `key` with its CAS number, which it is given now if it has none.
 fn answer_numbered(cache: &mut Cache, key: &Key<'_>, reply: &mut Reply<'_>) -> Result<bool, Failure> {
+    let cas = cache.shards.cas(key, cache.now.unix_ms);
     let Some(item) = cache.read(key) else { return Ok(false) };
-    match item.cas {
+    match cas {
         Some(cas) => write(reply, key.bytes, &item, Some(cas)),
         None => {
             let cas = cache.memcache.next_cas();

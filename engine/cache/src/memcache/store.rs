@@ -53,7 +53,7 @@ pub(super) fn store_if(cache: &mut Cache, ask: &Ask<'_>, reply: &mut Reply<'_>) 
     let line = Line::read(ask, cache.now.unix_ms)?;
     let now_ms = cache.now.unix_ms;
     // An item that `add` finds has been used; so memcached sees it.
-    let found = cache.shards.get(&line.key, now_ms).map(|item| item.cas);
+    let found = cache.shards.get(&line.key, now_ms).is_some().then(|| cache.shards.cas(&line.key, now_ms));
     let answer: &[u8] = match (line.cas, found) {
         (Some(_), None) => b"NOT_FOUND",
         (Some(wanted), Some(cas)) if cas != Some(wanted) => b"EXISTS",

@@ -6,11 +6,18 @@
 
 use item::{Key, Record};
 
-use super::Store;
+use super::{Store, is_past};
 use crate::log::Stream;
 use crate::memory::{Memory, NoRoom, Purpose};
 
 impl Store {
+    /// The CAS number of an item, if a client has asked for one since the last write.
+    pub fn cas(&self, key: &Key<'_>, now_ms: u64) -> Option<u64> {
+        let (_, entry) = self.find(key)?;
+        let record = self.log.record(entry.location()).filter(|record| !is_past(record.expires_at_ms(), now_ms))?;
+        record.cas()
+    }
+
     /// Gives an item this CAS number, in place of the old one if it had one. False if there is no such item.
     ///
     /// # Errors

@@ -119,8 +119,6 @@ pub struct Item<'a> {
     pub expires_at_ms: Option<u64>,
     /// Client flags.
     pub flags: u32,
-    /// The CAS number, if a client has asked for one since the last write.
-    pub cas: Option<u64>,
     /// Uses lately, 0 to 3.
     pub frequency: u8,
 }
@@ -261,7 +259,7 @@ impl Store {
             table.replace(&mut self.lines, position, entry);
         }
         let value = stored(&self.heap, record);
-        Some(Item { value, expires_at_ms, flags: record.flags(), cas: record.cas(), frequency: entry.frequency() })
+        Some(Item { value, expires_at_ms, flags: record.flags(), frequency: entry.frequency() })
     }
 
     /// The item of this key, without counting a use.
@@ -342,7 +340,6 @@ impl Store {
             value: stored(&self.heap, record),
             expires_at_ms: record.expires_at_ms(),
             flags: record.flags(),
-            cas: record.cas(),
             frequency: entry.frequency(),
         })
     }

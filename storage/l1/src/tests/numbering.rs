@@ -10,7 +10,7 @@ fn number(rig: &mut Rig, name: &[u8]) -> Option<u64> {
     rig.audit();
     let (key, now_ms) = (rig.key(0, name), rig.now_ms);
     let (_, store) = rig.store_of(&key);
-    store.peek(&key, now_ms).and_then(|item| item.cas)
+    store.cas(&key, now_ms)
 }
 
 fn set_number(rig: &mut Rig, name: &[u8], number: u64) -> bool {
@@ -63,7 +63,7 @@ fn a_number_is_refused_when_memory_is_full_and_the_item_stays() {
     let (memory, store) = rig.store_of(&key);
     let refused = (0..count).any(|_| store.set_cas(memory, &key, 1).is_err());
     let item = store.peek(&key, now_ms).unwrap();
-    assert_eq!((item.value.bytes(), item.cas.is_none()), (&[b'v'; 100][..], refused));
+    assert_eq!((item.value.bytes(), store.cas(&key, now_ms).is_none()), (&[b'v'; 100][..], refused));
     let large = Put { value: Value::Large(Bytes::from_static(b"x")), expires_at_ms: None, flags: 0 };
     assert!(store.put(memory, &key, &large).is_ok(), "a shorter value goes in");
     rig.oracle.get_mut(&(0, b"key-0".to_vec())).unwrap().value = b"x".to_vec();
