@@ -105,8 +105,10 @@ pub struct Conversation {
 impl Conversation {
     /// Connection `serial` of a run with `seed`.
     pub fn new(seed: u64, serial: u64, roster: Rc<Roster>, ledger: Rc<RefCell<Ledger>>) -> Conversation {
+        let mut draw = Draw::new(seed, serial);
+        draw.maxmemory = roster.maxmemory;
         Conversation {
-            draw: Draw::new(seed, serial),
+            draw,
             roster,
             ledger,
             model: Model::default(),
@@ -126,6 +128,15 @@ impl Conversation {
 impl Talk for Conversation {
     fn pending_count(&self) -> usize {
         self.pending.len()
+    }
+
+    fn waiting(&self) -> String {
+        let lines = |requests: &VecDeque<Request>| {
+            let lines: Vec<String> = requests.iter().take(ANSWERED_KEPT).map(Request::line).collect();
+            lines.join("\n           ")
+        };
+        let (before, waiting, count) = (lines(&self.answered), lines(&self.pending), self.pending.len());
+        format!("connection {}, {count} requests wait\n  before   {before}\n  waiting  {waiting}", self.draw.serial)
     }
 
     fn may_be_closed(&self) -> bool {
@@ -492,7 +503,8 @@ impl Conversation {
             Meaning::Form(form) => judge(&request.args, form.replies, form.codes, value)?,
             Meaning::Own => {
                 let times = Times { sent: request.sent, answered: now };
-                self.model.observe(request.db, &request.name, &request.args, times, value)?;
+                let outcome = self.model.observe(request.db, &request.name, &request.args, times, value);
+                outcome.map_err(|why| format!("{why}\n  trail    {}", self.model.trail(&request.args)))?;
                 1
             }
             Meaning::Fault => judge(&request.args, "", "ERR", value)?,

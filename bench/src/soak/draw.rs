@@ -31,6 +31,8 @@ pub struct Draw {
     version: u64,
     /// The database that is selected when the request being drawn runs.
     pub db: u64,
+    /// The server's memory limit; it is lowered now and then.
+    pub maxmemory: u64,
     /// Ids of connections that a request may name.
     pub ids: Vec<u64>,
     last_key: Vec<u8>,
@@ -40,7 +42,7 @@ impl Draw {
     /// A source for connection `serial`.
     pub fn new(seed: u64, serial: u64) -> Draw {
         let rng = StdRng::seed_from_u64(seed ^ serial.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        Draw { rng, serial, version: 0, db: 0, ids: Vec::new(), last_key: Vec::new() }
+        Draw { rng, serial, version: 0, db: 0, maxmemory: 0, ids: Vec::new(), last_key: Vec::new() }
     }
 
     /// A number below `bound`.
@@ -181,6 +183,7 @@ impl Draw {
             "swapped" => OWN_DATABASES + self.below(DATABASES - OWN_DATABASES),
             "count" => 1 + self.below(300),
             "cursor" => 0,
+            "limit" => self.maxmemory / 100 * self.choose(&[70, 85, 100, 100]),
             "id" => self.id(),
             other => unreachable!("a template names ${other}"),
         };

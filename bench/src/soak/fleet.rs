@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use rand::{RngExt, SeedableRng};
 use super::conversation::Conversation;
 use super::ledger::Ledger;
 use super::roster::Roster;
+use super::scrape::{PATHS, scrape};
 use super::session::{Session, Turn};
 use super::talk::Talk;
 use super::text::Text;
@@ -23,6 +25,8 @@ use crate::load::target::Target;
 const READ_BYTES: usize = 64 * 1024;
 const POLL_MAX: Duration = Duration::from_millis(5);
 const SAMPLE_EVERY: Duration = Duration::from_millis(500);
+/// Scrapes of /metrics and the like: one in two seconds.
+const SAMPLES_PER_SCRAPE: usize = 4;
 /// Sessions are waited for once the time is over; what is not done then is closed.
 const WIND_UP_MAX: Duration = Duration::from_secs(90);
 /// One connection in so many speaks memcached's text protocol.
@@ -36,6 +40,8 @@ pub struct Plan<'a> {
     pub resp: &'a Target,
     /// Where memcached's text protocol is spoken, if it is.
     pub text: Option<Target>,
+    /// Where /metrics is served, if it is.
+    pub metrics: Option<SocketAddr>,
     /// The server's process.
     pub pid: u32,
     /// Connections at a time.
@@ -91,6 +97,7 @@ impl<'a> Fleet<'a> {
                 let sample =
                     sample(self.plan.pid, now).map_err(|e| io::Error::other(format!("the server is gone: {e}")))?;
                 self.samples.push(sample);
+                self.scrape();
                 look(now, &self.ledger.borrow(), &sample);
             }
             if wound_up_at.is_none() && (self.is_done(now >= end) || stop.load(Ordering::Relaxed)) {
@@ -111,6 +118,22 @@ impl<'a> Fleet<'a> {
         drop(self.slots);
         let ledger = Rc::try_unwrap(self.ledger).map_err(|_| io::Error::other("a session has outlived the fleet"))?;
         Ok((ledger.into_inner(), self.samples))
+    }
+
+    /// Asks for metrics now and then; nobody else is served here meanwhile, which clients must bear with too.
+    fn scrape(&self) {
+        let Some(address) = self.plan.metrics else { return };
+        let (turn, rest) = (self.samples.len() / SAMPLES_PER_SCRAPE, self.samples.len() % SAMPLES_PER_SCRAPE);
+        let (path, statuses) = PATHS[turn % PATHS.len()];
+        if rest != 0 {
+            return;
+        }
+        let outcome = scrape(address, path, statuses);
+        let mut ledger = self.ledger.borrow_mut();
+        ledger.count_verb(path, None);
+        if let Err(e) = outcome {
+            ledger.fault(e.to_string());
+        }
     }
 
     /// The time is over, and everything was sent that every run sends.

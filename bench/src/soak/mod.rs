@@ -22,6 +22,7 @@ mod ledger;
 mod model;
 mod probe;
 mod roster;
+mod scrape;
 mod server;
 mod session;
 mod summary;
@@ -47,7 +48,8 @@ use self::probe::Probe;
 use self::roster::Roster;
 use self::server::Server;
 use self::summary::Summary;
-use self::vitals::{Sample, Trend, sample};
+use self::vitals::{Sample, Trend, descriptors};
+use self::wire::Value;
 use crate::clock::{Clock, Nanos, nanos};
 use crate::figures::grouped;
 use crate::load::seconds;
@@ -122,8 +124,8 @@ fn soak(options: &Options, server: &mut Server, duration: Duration, stop: &Atomi
     let mut probe = Probe::connect(server.resp)?;
     let roster = Roster::ask(&mut probe)?;
     let listed: Vec<String> = roster.arities.keys().cloned().collect();
-    let maxmemory = probe.setting("maxmemory")?;
-    let before = sample(server.pid, 0)?;
+    let maxmemory = roster.maxmemory;
+    let before = descriptors(server.pid)?;
     println!(
         "{} commands, maxmemory {maxmemory}, {} connections, seed {}",
         listed.len(),
@@ -133,6 +135,7 @@ fn soak(options: &Options, server: &mut Server, duration: Duration, stop: &Atomi
     let plan = Plan {
         resp: &Target::Tcp(server.resp),
         text: server.text.map(Target::Tcp),
+        metrics: server.metrics,
         pid: server.pid,
         connections: options.connections.into(),
         seed: options.seed,
@@ -153,6 +156,9 @@ fn soak(options: &Options, server: &mut Server, duration: Duration, stop: &Atomi
             ledger.fault(format!("memcached's {verb} was never answered in this run"));
         }
     }
+    probe.ask(&["CONFIG", "SET", "maxmemory", &maxmemory.to_string()], |reply| {
+        (*reply == Value::Simple(b"OK")).then_some(())
+    })?;
     settle(server.pid, &mut probe, &before, &mut ledger)?;
     let trend = Trend::of(&samples, maxmemory);
     if let Err(text) = trend.check(maxmemory) {
@@ -162,20 +168,18 @@ fn soak(options: &Options, server: &mut Server, duration: Duration, stop: &Atomi
 }
 
 /// Everybody is gone: descriptors, clients and what they held must be as before the first came.
-fn settle(pid: u32, probe: &mut Probe, before: &Sample, ledger: &mut Ledger) -> io::Result<()> {
+fn settle(pid: u32, probe: &mut Probe, before: &[String], ledger: &mut Ledger) -> io::Result<()> {
     let clock = Clock::start();
     loop {
-        let descriptors = sample(pid, 0)?.descriptors;
+        let descriptors = descriptors(pid)?;
         let clients = probe.figure("clients", "connected_clients")?;
         let list = probe.text(&["CLIENT", "LIST"])?;
-        if descriptors == before.descriptors && clients == 1 && list.lines().count() == 1 {
+        if descriptors == before && clients == 1 && list.lines().count() == 1 {
             return Ok(());
         }
         if clock.now() > nanos(SETTLE_MAX) {
-            let text = format!(
-                "after the last client: {descriptors} descriptors, {} before; {clients} clients",
-                before.descriptors
-            );
+            let text =
+                format!("after the last client: {clients} clients, descriptors {descriptors:?}, before {before:?}");
             ledger.fault(format!("{text}\n{list}"));
             return Ok(());
         }

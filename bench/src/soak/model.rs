@@ -10,7 +10,7 @@
 //!
 //! Absent on purpose: the server's code, and its clock. A deadline is judged by when request and reply passed here.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
 use super::wire::{Value, shown};
@@ -19,6 +19,9 @@ use crate::clock::Nanos;
 const ITEMS_MAX: usize = 8;
 /// Clocks of two processes of one machine, and the tick's.
 const CLOCK_SLACK_NS: Nanos = 250_000_000;
+const TRAIL_KEPT: usize = 200;
+const TRAIL_SHOWN: usize = 12;
+const BRIEF_BYTES: usize = 24;
 const MS_NS: u64 = 1_000_000;
 
 /// An item that a key may hold.
@@ -42,6 +45,8 @@ pub struct Times {
 #[derive(Debug, Default)]
 pub struct Model {
     keys: HashMap<(u64, Vec<u8>), Possible>,
+    /// The last requests on own keys, for who reads about a fault.
+    trail: VecDeque<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -94,6 +99,7 @@ impl Model {
         times: Times,
         reply: &Value<'_>,
     ) -> Result<(), String> {
+        self.keep_trail(db, args, reply);
         match (name, reply) {
             // What is refused for want of memory has changed nothing.
             (_, Value::Error(text)) if text.starts_with(b"OOM ") => Ok(()),
@@ -112,6 +118,20 @@ impl Model {
             ("rename" | "copy", _) => self.transfer(db, name, args, times, reply),
             _ => self.one(db, name, args, times, reply),
         }
+    }
+
+    fn keep_trail(&mut self, db: u64, args: &[Vec<u8>], reply: &Value<'_>) {
+        let words: Vec<String> = args.iter().map(|arg| brief(arg)).collect();
+        self.trail.truncate(TRAIL_KEPT - 1);
+        self.trail.push_front(format!("db {db}: {} -> {}", words.join(" "), short(reply)));
+    }
+
+    /// The last requests that named one of the keys, the newest first.
+    pub fn trail(&self, args: &[Vec<u8>]) -> String {
+        let keys: Vec<String> = args.iter().filter(|arg| arg.starts_with(b"x:")).map(|key| brief(key)).collect();
+        let names = |line: &&String| line.split(' ').any(|word| keys.iter().any(|key| key == word));
+        let lines: Vec<&str> = self.trail.iter().filter(names).take(TRAIL_SHOWN).map(String::as_str).collect();
+        lines.join("\n           ")
     }
 
     /// The items that a request which left at `sent` may still have met.
@@ -200,6 +220,23 @@ impl Model {
         }
         Ok(())
     }
+}
+
+/// A reply in a few words, without formatting a MiB.
+fn short(reply: &Value<'_>) -> String {
+    match reply {
+        Value::Bulk(text) | Value::Simple(text) | Value::Error(text) => brief(text),
+        Value::Array(values) => format!("{} values", values.len()),
+        other => format!("{other:?}"),
+    }
+}
+
+fn brief(bytes: &[u8]) -> String {
+    format!(
+        "{}{}",
+        bytes[..bytes.len().min(BRIEF_BYTES)].escape_ascii(),
+        if bytes.len() > BRIEF_BYTES { "~" } else { "" }
+    )
 }
 
 fn wrong(expected: &[Answer]) -> String {

@@ -17,6 +17,8 @@ pub type OwnForm = (&'static str, &'static str);
 /// The forms that this server gets, each as often as it weighs.
 #[derive(Debug, Default)]
 pub struct Roster {
+    /// The memory limit it was found with.
+    pub maxmemory: u64,
     /// Arity by name, subcommands as `container|sub`, as COMMAND INFO tells it.
     pub arities: BTreeMap<String, i64>,
     /// On shared keys.
@@ -43,7 +45,8 @@ impl Roster {
         }
         let words = ["COMMAND", "INFO"].into_iter().chain(names.iter().map(String::as_str));
         let arities = probe.ask(&words.collect::<Vec<_>>(), |value| arities_of(&names, value))?;
-        Roster::of(arities).map_err(io::Error::other)
+        let roster = Roster::of(arities).map_err(io::Error::other)?;
+        Ok(Roster { maxmemory: probe.setting("maxmemory")?, ..roster })
     }
 
     fn of(arities: BTreeMap<String, i64>) -> Result<Roster, String> {

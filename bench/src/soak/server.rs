@@ -22,6 +22,8 @@ pub struct Server {
     pub resp: SocketAddr,
     /// Where it speaks memcached's text protocol, if it does.
     pub text: Option<SocketAddr>,
+    /// Where it serves /metrics, if it does.
+    pub metrics: Option<SocketAddr>,
     /// Its process.
     pub pid: u32,
     started: Option<(Child, PathBuf)>,
@@ -30,20 +32,28 @@ pub struct Server {
 impl Server {
     /// One that runs already.
     pub fn attach(resp: SocketAddr, text: Option<SocketAddr>, pid: u32) -> Server {
-        Server { resp, text, pid, started: None }
+        Server { resp, text, metrics: None, pid, started: None }
     }
 
     /// Starts the binary at `path` with `flags` behind ours and waits until it accepts connections.
     pub fn start(path: &Path, maxmemory: &str, flags: &[String]) -> io::Result<Server> {
-        let (resp, text) = (free_address()?, free_address()?);
+        let [resp, text, metrics] = free_addresses()?;
         let log = env::temp_dir().join(format!("pinion-soak-{}-{}.log", std::process::id(), resp.port()));
         let file = File::create(&log)?;
         let mut command = mortal(&[path.to_string_lossy().into_owned()]);
         command.args(["--port", &resp.port().to_string(), "--memcached-port", &text.port().to_string()]);
-        command.args(["--maxmemory", maxmemory, "--metrics-bind", "", "--enable-debug-command", "local"]);
+        command.args([
+            "--maxmemory",
+            maxmemory,
+            "--metrics-bind",
+            &metrics.to_string(),
+            "--enable-debug-command",
+            "local",
+        ]);
         command.args(flags).stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
         let child = command.spawn()?;
-        let mut server = Server { resp, text: Some(text), pid: child.id(), started: Some((child, log)) };
+        let (pid, metrics) = (child.id(), Some(metrics));
+        let mut server = Server { resp, text: Some(text), metrics, pid, started: Some((child, log)) };
         server.await_ready()?;
         Ok(server)
     }
@@ -83,7 +93,12 @@ impl Drop for Server {
     }
 }
 
-/// A loopback address that nobody listens on now.
-fn free_address() -> io::Result<SocketAddr> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+/// Loopback addresses that nobody listens on now, each another.
+fn free_addresses<const COUNT: usize>() -> io::Result<[SocketAddr; COUNT]> {
+    let mut listeners = Vec::new();
+    for _ in 0..COUNT {
+        listeners.push(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?);
+    }
+    let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
+    Ok(addresses.try_into().expect("as many as listeners"))
 }

@@ -213,7 +213,11 @@ impl Session {
         }
         let waits = self.talk.pending_count() > 0 || self.is_ending;
         if waits && now.saturating_sub(self.heard_at.max(self.reads_at)) > nanos(PATIENCE) {
-            return Turn::Wrong(format!("no reply to {} requests for {PATIENCE:?}", self.talk.pending_count()));
+            let (habit, ending, unsent) = (self.habit, self.ending, self.out.len());
+            let waiting = self.talk.waiting();
+            return Turn::Wrong(format!(
+                "no reply for {PATIENCE:?} ({habit:?}, {ending:?}, {unsent} unsent): {waiting}"
+            ));
         }
         Turn::On
     }
@@ -390,10 +394,11 @@ impl Session {
         match is_awaited || self.talk.may_be_closed() {
             true => Turn::Gone(self.ending.name()),
             false => Turn::Wrong(format!(
-                "the server closed the connection; {} requests without reply, {:?}, {:?}",
-                self.talk.pending_count(),
+                "the server closed the connection ({:?}, {:?}, {} bytes unsent): {}",
                 self.habit,
-                self.ending
+                self.ending,
+                self.out.len(),
+                self.talk.waiting()
             )),
         }
     }
@@ -401,7 +406,7 @@ impl Session {
     fn broken(&mut self, why: &str) -> Turn {
         match self.talk.may_be_closed() {
             true => Turn::Gone("killed"),
-            false => Turn::Wrong(format!("{why}; {} requests without reply", self.talk.pending_count())),
+            false => Turn::Wrong(format!("{why} ({:?}, {:?}): {}", self.habit, self.ending, self.talk.waiting())),
         }
     }
 }

@@ -6,6 +6,8 @@ use crate::clock::Nanos;
 pub trait Talk {
     /// Requests without reply.
     fn pending_count(&self) -> usize;
+    /// What waits for a reply, for who reads about a fault.
+    fn waiting(&self) -> String;
     /// True if the server may close the connection.
     fn may_be_closed(&self) -> bool;
     /// True if nothing more should be asked.

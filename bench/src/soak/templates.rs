@@ -182,7 +182,7 @@ pub const CALM: &[Template] = &[
     form("auth", 1, "AUTH [default] wrong", "ok", "ERR WRONGPASS"),
 ];
 
-/// What touches all: rare, never inside transactions.
+/// What touches all, and containers without a subcommand: rare, never inside transactions.
 pub const RARE: &[Template] = &[
     form("flushdb", 4, "FLUSHDB [ASYNC|SYNC]", "ok", ""),
     form("flushall", 1, "FLUSHALL [ASYNC|SYNC]", "ok", ""),
@@ -197,7 +197,26 @@ pub const RARE: &[Template] = &[
         "ok",
         "",
     ),
+    form(
+        "config|set",
+        2,
+        "CONFIG SET maxmemory-policy (noeviction|volatile-lru|volatile-ttl|volatile-s3fifo)",
+        "ok",
+        "",
+    ),
+    form("config|set", 4, "CONFIG SET maxmemory $limit", "ok", ""),
     form("config|set", 2, "CONFIG SET (no-such-setting 1|hz abc|maxmemory-policy foo)", "", "ERR"),
+    form("acl", 1, "ACL", "", "ERR"),
+    form("client", 1, "CLIENT", "", "ERR"),
+    form("cluster", 1, "CLUSTER", "", "ERR"),
+    form("config", 1, "CONFIG", "", "ERR"),
+    form("function", 1, "FUNCTION", "", "ERR"),
+    form("latency", 1, "LATENCY", "", "ERR"),
+    form("memory", 1, "MEMORY", "", "ERR"),
+    form("module", 1, "MODULE", "", "ERR"),
+    form("object", 1, "OBJECT", "", "ERR"),
+    form("script", 1, "SCRIPT", "", "ERR"),
+    form("slowlog", 1, "SLOWLOG", "", "ERR"),
     form("config|resetstat", 3, "CONFIG RESETSTAT", "ok", ""),
     form("config|rewrite", 1, "CONFIG REWRITE", "ok", "ERR"),
     form("save", 1, "SAVE", "", "ERR"),
@@ -287,10 +306,6 @@ pub const OF_CONVERSATIONS: &[&str] = &[
     "client|kill",
 ];
 
-/// Containers: a call without subcommand is their only own form, and a fault.
-pub const CONTAINERS: &[&str] =
-    &["acl", "client", "cluster", "config", "function", "latency", "memory", "module", "object", "script", "slowlog"];
-
 /// Never sent, whatever else is: it would end the run.
 pub const NEVER: &[&str] = &["shutdown"];
 
@@ -299,7 +314,6 @@ pub fn covers(name: &str) -> bool {
     [SHARED, CALM, RARE].iter().any(|table| table.iter().any(|template| template.name == name))
         || OWN.iter().any(|(own, _, _)| *own == name)
         || OF_CONVERSATIONS.contains(&name)
-        || CONTAINERS.contains(&name)
 }
 
 #[cfg(test)]

@@ -241,6 +241,16 @@ impl Talk for Text {
         self.pending.len()
     }
 
+    fn waiting(&self) -> String {
+        let first = self.pending.front().map_or("nothing", |request| &request.line);
+        format!(
+            "memcached, connection {}: {} requests wait; the first: {}",
+            self.draw.serial,
+            self.pending.len(),
+            first
+        )
+    }
+
     fn may_be_closed(&self) -> bool {
         self.is_over
     }
@@ -399,7 +409,8 @@ impl Text {
             "set" => &["STORED"],
             "cas" => &["STORED", "EXISTS", "NOT_FOUND"],
             "delete" => &["DELETED", "NOT_FOUND"],
-            "touch" => &["TOUCHED", "NOT_FOUND"],
+            // A deadline takes eight bytes.
+            "touch" => &["TOUCHED", "NOT_FOUND", "SERVER_ERROR out of memory*"],
             _ => &["STORED", "NOT_STORED"],
         };
         if is_storage(request.verb) && line.starts_with("SERVER_ERROR") {

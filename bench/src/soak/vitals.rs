@@ -37,6 +37,19 @@ pub fn sample(pid: u32, at_ns: Nanos) -> io::Result<Sample> {
     Ok(Sample { at_ns, resident_bytes, descriptors })
 }
 
+/// What the open descriptors of process `pid` are, sorted; sockets by their kind alone.
+pub fn descriptors(pid: u32) -> io::Result<Vec<String>> {
+    let mut links = Vec::new();
+    for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
+        // One that was closed meanwhile is not open.
+        let Ok(link) = fs::read_link(entry?.path()) else { continue };
+        let link = link.to_string_lossy().into_owned();
+        links.push(link.split(":[").next().unwrap_or_default().to_owned());
+    }
+    links.sort();
+    Ok(links)
+}
+
 /// What the samples say.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Trend {
