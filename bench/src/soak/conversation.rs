@@ -183,6 +183,10 @@ impl Talk for Conversation {
         self.push(now, garbage.to_owned(), vec![garbage.as_bytes().to_vec()], Meaning::Garbage);
     }
 
+    fn may_wait(&self, now: Nanos) -> bool {
+        self.pending.iter().any(|request| request.name == "wait") || self.ledger.borrow().was_paused(now)
+    }
+
     fn watch_all(&mut self, out: &mut Vec<u8>, now: Nanos) {
         self.say(out, now, "MONITOR", Meaning::Monitor);
     }
@@ -193,8 +197,17 @@ impl Talk for Conversation {
     }
 
     fn leave(&mut self) {
+        let mut ledger = self.ledger.borrow_mut();
         if let Some(id) = self.id.take() {
-            self.ledger.borrow_mut().ids.retain(|other| *other != id);
+            ledger.ids.retain(|other| *other != id);
+        }
+        // What nobody has seen answered yet is somebody else's to send.
+        for request in &self.pending {
+            if let Meaning::Form(form) = request.meaning
+                && !ledger.commands.contains_key(form.name)
+            {
+                ledger.unsent.push(Step::Form(form));
+            }
         }
     }
 
@@ -217,6 +230,7 @@ impl Talk for Conversation {
                 let Some(request) = self.pending.pop_front() else {
                     return Err(self.exchange(None, "a reply to nothing", &input[..consumed]));
                 };
+                self.note_pause(&request.name, now);
                 if !request.is_queued {
                     let code = if let Value::Error(text) = &value { Some(code(text)) } else { None };
                     self.ledger.borrow_mut().count(&request.name, code);
@@ -425,7 +439,15 @@ impl Conversation {
         self.push(now, name, args, meaning);
     }
 
+    /// Whoever half-closes while a pause holds his request back may be closed without reply.
+    fn note_pause(&self, name: &str, now: Nanos) {
+        if name == "client|pause" {
+            self.ledger.borrow_mut().paused_at = Some(now);
+        }
+    }
+
     fn push(&mut self, now: Nanos, name: String, args: Vec<Vec<u8>>, meaning: Meaning) {
+        self.note_pause(&name, now);
         let request =
             Request { name, args, meaning, db: self.draw.db, sent: now, is_queued: self.is_queueing, is_silent: false };
         self.pending.push_back(request);

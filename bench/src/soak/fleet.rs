@@ -31,6 +31,8 @@ const SAMPLES_PER_SCRAPE: usize = 4;
 const WIND_UP_MAX: Duration = Duration::from_secs(90);
 /// One connection in so many speaks memcached's text protocol.
 const TEXT_EVERY: u64 = 4;
+/// How much longer a run may take until every command was answered.
+const COVER_MAX: Duration = Duration::from_secs(60);
 /// Connections opened in one turn, so that the others get theirs.
 const OPENED_PER_TURN: usize = 4;
 
@@ -88,8 +90,7 @@ impl<'a> Fleet<'a> {
         mut look: impl FnMut(Nanos, &Ledger, &Sample),
     ) -> io::Result<(Ledger, Vec<Sample>)> {
         let (mut buffer, mut events) = (vec![0; READ_BYTES], Events::with_capacity(1024));
-        let (end, mut next_sample) = (nanos(self.plan.duration), 0);
-        let mut wound_up_at = None;
+        let (mut next_sample, mut wound_up_at) = (0, None);
         loop {
             let now = clock.now();
             if now >= next_sample {
@@ -100,7 +101,7 @@ impl<'a> Fleet<'a> {
                 self.scrape();
                 look(now, &self.ledger.borrow(), &sample);
             }
-            if wound_up_at.is_none() && (self.is_done(now >= end) || stop.load(Ordering::Relaxed)) {
+            if wound_up_at.is_none() && (self.is_done(now) || stop.load(Ordering::Relaxed)) {
                 wound_up_at = Some(now);
                 self.slots.iter_mut().flatten().for_each(Session::wind_up);
             }
@@ -136,9 +137,12 @@ impl<'a> Fleet<'a> {
         }
     }
 
-    /// The time is over, and everything was sent that every run sends.
-    fn is_done(&self, is_over: bool) -> bool {
-        is_over && self.ledger.borrow().unsent.is_empty()
+    /// The time is over, and every command was answered, or there was more than time enough for it.
+    fn is_done(&self, now: Nanos) -> bool {
+        let end = nanos(self.plan.duration);
+        let ledger = self.ledger.borrow();
+        let is_covered = || self.roster.wanted().all(|name| ledger.commands.contains_key(name));
+        now >= end && (now >= end + nanos(COVER_MAX) || is_covered())
     }
 
     fn open_some(&mut self, now: Nanos) -> io::Result<()> {

@@ -5,9 +5,13 @@ use std::collections::{BTreeMap, HashSet};
 use serde::Serialize;
 
 use super::templates::Template;
+use crate::clock::Nanos;
 
 /// Errors that are kept with their exchange; more are counted.
 const FAULTS_KEPT: usize = 20;
+
+/// From the request of a pause to its end, at most: our longest is of 20 ms, behind what the server does before.
+const PAUSE_NS_MAX: Nanos = 5_000_000_000;
 
 /// Something that a connection may ask.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +64,8 @@ pub struct Ledger {
     pub fault_count: u64,
     /// Values that were compared with what was written.
     pub values_verified: u64,
+    /// When CLIENT PAUSE was last sent or answered.
+    pub paused_at: Option<Nanos>,
     /// Lines that monitors got.
     pub monitor_lines: u64,
     /// Connections by how they ended.
@@ -67,6 +73,11 @@ pub struct Ledger {
 }
 
 impl Ledger {
+    /// True if clients may have been paused within the last seconds.
+    pub fn was_paused(&self, now: Nanos) -> bool {
+        self.paused_at.is_some_and(|at| now.saturating_sub(at) < PAUSE_NS_MAX)
+    }
+
     /// Counts a call, and the code if it was answered with an error.
     pub fn count(&mut self, name: &str, code: Option<&str>) {
         count(&mut self.commands, name, code);

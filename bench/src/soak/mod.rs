@@ -123,12 +123,12 @@ pub fn run(options: &Options, stop: &AtomicBool) -> io::Result<()> {
 fn soak(options: &Options, server: &mut Server, duration: Duration, stop: &AtomicBool) -> io::Result<Summary> {
     let mut probe = Probe::connect(server.resp)?;
     let roster = Roster::ask(&mut probe)?;
-    let listed: Vec<String> = roster.arities.keys().cloned().collect();
+    let wanted: Vec<String> = roster.wanted().cloned().collect();
     let maxmemory = roster.maxmemory;
     let before = descriptors(server.pid)?;
     println!(
         "{} commands, maxmemory {maxmemory}, {} connections, seed {}",
-        listed.len(),
+        roster.arities.len(),
         options.connections,
         options.seed
     );
@@ -146,10 +146,8 @@ fn soak(options: &Options, server: &mut Server, duration: Duration, stop: &Atomi
     let look = |now: Nanos, ledger: &Ledger, sample: &Sample| progress.look(now, ledger, sample);
     let (mut ledger, samples) = Fleet::new(&plan, roster)?.run(&clock, stop, look)?;
     let elapsed = clock.now() as f64 / nanos(Duration::from_secs(1)) as f64;
-    for name in listed.iter().filter(|name| !templates::NEVER.contains(&name.as_str())) {
-        if !ledger.commands.contains_key(name) {
-            ledger.fault(format!("{name} was never answered in this run"));
-        }
+    for name in wanted.iter().filter(|name| !ledger.commands.contains_key(*name)).collect::<Vec<_>>() {
+        ledger.fault(format!("{name} was never answered in this run"));
     }
     for verb in text::VERBS.iter().filter(|_| server.text.is_some()) {
         if !ledger.verbs.contains_key(*verb) {

@@ -29,7 +29,7 @@ pub struct Roster {
     pub rare: Vec<&'static Template>,
     /// On own keys.
     pub own: Vec<OwnForm>,
-    /// What every run sends first: each form and each step, twice, since who sent one may end before the reply.
+    /// What every run sends first: each form and each step.
     pub each: Vec<Step>,
 }
 
@@ -71,8 +71,12 @@ impl Roster {
         let steps = [Step::Reset, Step::Hello, Step::Silence, Step::Select, Step::Kill];
         let transactions = TRANSACTION_ENDS.iter().map(|end| Step::Transaction(end));
         roster.each = each.into_iter().map(Step::Form).chain(steps).chain(transactions).collect();
-        roster.each.extend_from_within(..);
         Ok(roster)
+    }
+
+    /// The commands that a run must have seen answered.
+    pub fn wanted(&self) -> impl Iterator<Item = &String> {
+        self.arities.keys().filter(|name| !NEVER.contains(&name.as_str()))
     }
 
     /// True if the server has this command.

@@ -354,7 +354,7 @@ impl Session {
             match outcome {
                 Ok(0) => {
                     let heard = self.hear(now);
-                    return if matches!(heard, Turn::On) { self.closed() } else { heard };
+                    return if matches!(heard, Turn::On) { self.closed(now) } else { heard };
                 }
                 Ok(count) => {
                     self.heard_at = now;
@@ -388,9 +388,11 @@ impl Session {
     }
 
     /// The server ended the stream.
-    fn closed(&mut self) -> Turn {
+    fn closed(&mut self, now: Nanos) -> Turn {
         self.talk.closed();
-        let is_awaited = self.is_ending && self.ending == Ending::HalfClose && self.is_idle();
+        let is_half_closed = self.is_ending && self.ending == Ending::HalfClose && self.out.is_empty();
+        // A server cannot tell a client that has half-closed from one that is gone: what it waits for may end with it.
+        let is_awaited = is_half_closed && (self.is_idle() || self.talk.may_wait(now));
         match is_awaited || self.talk.may_be_closed() {
             true => Turn::Gone(self.ending.name()),
             false => Turn::Wrong(format!(

@@ -28,6 +28,8 @@ pub trait Talk {
     fn leave(&mut self);
     /// The server ended the stream; some requests ask for just that.
     fn closed(&mut self) {}
+    /// True if a request may have been held back by a pause lately, or waits for its own time to be up.
+    fn may_wait(&self, now: Nanos) -> bool;
     /// Takes one reply from the front of `input` and judges it: its bytes, `None` if more are needed, or what is wrong.
     fn take(&mut self, input: &[u8], now: Nanos) -> Result<Option<usize>, String>;
 }

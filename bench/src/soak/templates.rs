@@ -227,7 +227,7 @@ pub const RARE: &[Template] = &[
     form("waitaof", 1, "WAITAOF $bool $bool $moment", "array", "ERR"),
     form("slowlog|reset", 3, "SLOWLOG RESET", "ok", ""),
     form("latency|reset", 3, "LATENCY RESET", "int", ""),
-    form("client|pause", 4, "CLIENT PAUSE $moment (WRITE|ALL)", "ok", ""),
+    form("client|pause", 1, "CLIENT PAUSE $moment (WRITE|ALL)", "ok", ""),
     form("client|unpause", 4, "CLIENT UNPAUSE", "ok", ""),
     form(
         "client|kill",

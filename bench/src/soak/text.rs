@@ -289,6 +289,10 @@ impl Talk for Text {
         self.quit(out, now);
     }
 
+    fn may_wait(&self, now: Nanos) -> bool {
+        self.ledger.borrow().was_paused(now)
+    }
+
     fn watch_all(&mut self, _: &mut Vec<u8>, _: Nanos) {}
 
     fn meet(&mut self) {}
