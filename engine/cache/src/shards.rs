@@ -360,6 +360,11 @@ impl Shards {
         self.make_room(at_once as usize, statistics)
     }
 
+    /// From when `make_room_for_all` has made room until all items are stored: none is refused.
+    pub fn set_promised(&mut self, is_promised: bool) {
+        self.memory.set_promised(is_promised);
+    }
+
     /// What an item costs at most.
     pub fn cost_of(&self, key_bytes: usize, value_bytes: usize) -> u64 {
         self.memory.cost_of(key_bytes, value_bytes)

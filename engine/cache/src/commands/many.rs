@@ -95,7 +95,8 @@ fn set_all(
         }
     }
     check_room(cache, pairs())?;
-    for (key, value) in pairs() {
+    cache.shards.set_promised(true);
+    let stored = pairs().try_for_each(|(key, value)| {
         let key = Key { keyspace: call.keyspace, place: cache.shards.place(key), bytes: key };
         let expires_at_ms = match deadline {
             Deadline::Never => None,
@@ -106,8 +107,10 @@ fn set_all(
             Some(at_ms) if at_ms <= now_ms => Change::Remove { key },
             Some(_) | None => Change::Put { key, put: Put { value: value_of(value), expires_at_ms, flags: 0 } },
         };
-        cache.commit(change)?;
-    }
+        cache.commit(change).map(drop)
+    });
+    cache.shards.set_promised(false);
+    stored?;
     Ok(true)
 }
 

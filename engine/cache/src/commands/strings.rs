@@ -93,10 +93,13 @@ pub(crate) fn mset(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> 
     }
     call.check_keys(2)?;
     check_room(cache, call.args_from(1).chunks_exact(2).map(|pair| (pair[0].bytes(), pair[1])))?;
-    for_each_key(cache, call, 2, |cache, key, index| {
+    cache.shards.set_promised(true);
+    let stored = for_each_key(cache, call, 2, |cache, key, index| {
         let put = Put { value: value_of(call.request.args()[index + 1]), expires_at_ms: None, flags: 0 };
         cache.commit(Change::Put { key: *key, put }).map(|_| ())
-    })?;
+    });
+    cache.shards.set_promised(false);
+    stored?;
     reply.ok();
     Ok(())
 }

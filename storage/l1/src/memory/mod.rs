@@ -134,6 +134,8 @@ pub struct Memory {
     excess_bytes: f64,
     policy: Policy,
     promotion_threshold: u8,
+    /// Items that were admitted together are being stored: none of them is refused.
+    is_promised: bool,
     serial: u64,
     /// Time of the last upkeep, unix milliseconds.
     now_ms: u64,
@@ -166,6 +168,7 @@ impl Memory {
             excess_bytes: 0.0,
             policy: options.policy,
             promotion_threshold: options.promotion_threshold.clamp(1, 3),
+            is_promised: false,
             serial: 0,
             now_ms: 0,
             now_s: 0,
@@ -387,6 +390,8 @@ impl Memory {
     pub(crate) fn take_segment(&mut self, purpose: Purpose) -> Option<SegmentMemory> {
         let allowed = self.allowed_segments();
         let bound = match purpose {
+            // What was admitted as a whole may not end half way, though nearly empty segments are all there are.
+            Purpose::Insert if self.is_promised => u64::MAX,
             Purpose::Insert => allowed.saturating_sub(self.reserve(allowed)),
             // Copying empties a segment for each it fills: it may pass the limit for that moment.
             Purpose::Copy => u64::MAX,
@@ -443,7 +448,7 @@ impl Memory {
     /// Whether `bytes` more may be stored: below the threshold, or with something that may be evicted for them.
     #[inline]
     pub(crate) fn admit(&self, bytes: u64) -> Result<(), NoRoom> {
-        if self.account.charged() + bytes <= self.threshold() || bytes == 0 {
+        if self.account.charged() + bytes <= self.threshold() || bytes == 0 || self.is_promised {
             return Ok(());
         }
         let candidates = self.balance(self.policy.scope());
@@ -458,6 +463,12 @@ impl Memory {
         let candidates = self.balance(self.policy.scope());
         let evictable = candidates.small_bytes + candidates.main_bytes;
         if after <= self.threshold() + evictable { Ok(()) } else { Err(NoRoom) }
+    }
+
+    /// From when `admits_all` has allowed items until all of them are stored: none is refused meanwhile, for want of a
+    /// segment for example, which bytes that are admitted do not promise.
+    pub fn set_promised(&mut self, is_promised: bool) {
+        self.is_promised = is_promised;
     }
 
     /// What an item costs at most, in bytes: its record or its heap value, and its place in the index.

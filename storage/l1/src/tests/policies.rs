@@ -71,6 +71,21 @@ fn noeviction_refuses_and_leaves_everything() {
     rig.audit();
 }
 
+/// The bytes of several items were admitted, but no segment was free for all: the first were stored, the rest refused.
+#[test]
+fn what_was_promised_is_stored_although_there_is_no_room() {
+    let mut rig = rig(Policy::NoEviction);
+    let stored = (0..).take_while(|number| rig.put(0, &name(*number), known(100, None)).is_ok()).count() as u32;
+    rig.memory.set_promised(true);
+    for number in stored..stored + 30 {
+        assert_eq!(rig.put(0, &name(number), known(100, None)), Ok(()));
+    }
+    rig.memory.set_promised(false);
+    assert_eq!(rig.put(0, b"new", known(100, None)), Err(NoRoom));
+    assert!((0..stored + 30).all(|number| rig.check(0, &name(number), true)));
+    rig.audit();
+}
+
 #[test]
 fn volatile_policies_touch_only_items_with_a_deadline() {
     for policy in [
