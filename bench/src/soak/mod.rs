@@ -57,6 +57,8 @@ use crate::load::target::Target;
 
 /// How long the server may take to notice that all clients are gone.
 const SETTLE_MAX: Duration = Duration::from_secs(20);
+/// Samples, `SETTLE_POLL` apart, that must be equal before the first client comes.
+const STEADY_SAMPLES: usize = 10;
 const SETTLE_POLL: Duration = Duration::from_millis(50);
 const LINE_EVERY: Duration = Duration::from_secs(30);
 const SECONDS_PER_MINUTE: f64 = 60.0;
@@ -125,7 +127,11 @@ fn soak(options: &Options, server: &mut Server, duration: Duration, stop: &Atomi
     let roster = Roster::ask(&mut probe)?;
     let wanted: Vec<String> = roster.wanted().cloned().collect();
     let maxmemory = roster.maxmemory;
-    let before = descriptors(server.pid)?;
+    if let Some(metrics) = server.metrics {
+        // Its thread has everything open once it has answered.
+        scrape::scrape(metrics, "/healthz", &[200, 503])?;
+    }
+    let before = steady_descriptors(server.pid)?;
     println!(
         "{} commands, maxmemory {maxmemory}, {} connections, seed {}",
         roster.arities.len(),
@@ -163,6 +169,19 @@ fn soak(options: &Options, server: &mut Server, duration: Duration, stop: &Atomi
         ledger.fault(text);
     }
     Ok(Summary::new(options.seed, elapsed, maxmemory, ledger, trend))
+}
+
+/// The descriptors once they stay as they are for a while: nothing of the start is on its way any more.
+fn steady_descriptors(pid: u32) -> io::Result<Vec<String>> {
+    let mut last = descriptors(pid)?;
+    let mut same = 0;
+    while same < STEADY_SAMPLES {
+        thread::sleep(SETTLE_POLL);
+        let now = descriptors(pid)?;
+        same = if now == last { same + 1 } else { 0 };
+        last = now;
+    }
+    Ok(last)
 }
 
 /// Everybody is gone: descriptors, clients and what they held must be as before the first came.
