@@ -183,7 +183,9 @@ impl Draw {
             "swapped" => OWN_DATABASES + self.below(DATABASES - OWN_DATABASES),
             "count" => 1 + self.below(300),
             "cursor" => 0,
-            "limit" => self.maxmemory / 100 * self.choose(&[70, 85, 100, 100]),
+            // Mostly back to the whole: the trend of memory is that of a full cache.
+            "limit" if self.one_in(6) => self.maxmemory / 100 * self.choose(&[70, 85]),
+            "limit" => self.maxmemory,
             "id" => self.id(),
             other => unreachable!("a template names ${other}"),
         };

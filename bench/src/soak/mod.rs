@@ -57,6 +57,11 @@ use crate::load::target::Target;
 
 /// How long the server may take to notice that all clients are gone.
 const SETTLE_MAX: Duration = Duration::from_secs(20);
+/// The probe's own buffers differ by what it asked last.
+const CLIENT_BYTES_SLACK: u64 = 64 * 1024;
+/// Settings that forms in `templates.rs` change.
+const CHANGED: &[&str] =
+    &["maxmemory", "maxmemory-policy", "hz", "slowlog-log-slower-than", "latency-monitor-threshold"];
 /// Samples, `SETTLE_POLL` apart, that must be equal before the first client comes.
 const STEADY_SAMPLES: usize = 10;
 const SETTLE_POLL: Duration = Duration::from_millis(50);
@@ -127,11 +132,12 @@ fn soak(options: &Options, server: &mut Server, duration: Duration, stop: &Atomi
     let roster = Roster::ask(&mut probe)?;
     let wanted: Vec<String> = roster.wanted().cloned().collect();
     let maxmemory = roster.maxmemory;
+    let settings = CHANGED.iter().map(|name| probe.setting(name)).collect::<io::Result<Vec<String>>>()?;
     if let Some(metrics) = server.metrics {
         // Its thread has everything open once it has answered.
         scrape::scrape(metrics, "/healthz", &[200, 503])?;
     }
-    let before = steady_descriptors(server.pid)?;
+    let before = Holdings::ask(server.pid, &mut probe)?;
     println!(
         "{} commands, maxmemory {maxmemory}, {} connections, seed {}",
         roster.arities.len(),
@@ -160,9 +166,7 @@ fn soak(options: &Options, server: &mut Server, duration: Duration, stop: &Atomi
             ledger.fault(format!("memcached's {verb} was never answered in this run"));
         }
     }
-    probe.ask(&["CONFIG", "SET", "maxmemory", &maxmemory.to_string()], |reply| {
-        (*reply == Value::Simple(b"OK")).then_some(())
-    })?;
+    restore(&mut probe, &settings)?;
     settle(server.pid, &mut probe, &before, &mut ledger)?;
     let trend = Trend::of(&samples, maxmemory);
     if let Err(text) = trend.check(maxmemory) {
@@ -184,23 +188,51 @@ fn steady_descriptors(pid: u32) -> io::Result<Vec<String>> {
     Ok(last)
 }
 
-/// Everybody is gone: descriptors, clients and what they held must be as before the first came.
-fn settle(pid: u32, probe: &mut Probe, before: &[String], ledger: &mut Ledger) -> io::Result<()> {
+/// Puts back the settings that the run has changed, and empties what keeps parts of requests.
+fn restore(probe: &mut Probe, settings: &[String]) -> io::Result<()> {
+    let is_ok = |reply: &Value<'_>| (*reply == Value::Simple(b"OK")).then_some(());
+    for (name, value) in CHANGED.iter().zip(settings) {
+        probe.ask(&["CONFIG", "SET", name, value], is_ok)?;
+    }
+    probe.ask(&["SLOWLOG", "RESET"], is_ok)
+}
+
+/// What the server holds while only the probe is there.
+#[derive(Debug)]
+struct Holdings {
+    descriptors: Vec<String>,
+    clients: u64,
+    /// Buffers, queued transactions and watched keys.
+    client_bytes: u64,
+}
+
+impl Holdings {
+    fn ask(pid: u32, probe: &mut Probe) -> io::Result<Holdings> {
+        let clients = probe.figure("clients", "connected_clients")?;
+        let client_bytes = probe.figure("memory", "mem_clients_normal")?;
+        Ok(Holdings { descriptors: steady_descriptors(pid)?, clients, client_bytes })
+    }
+
+    /// True if nobody has left anything behind since `before`.
+    fn are_back_at(&self, before: &Holdings) -> bool {
+        let is_little = self.client_bytes <= before.client_bytes + CLIENT_BYTES_SLACK;
+        is_little && self.descriptors == before.descriptors && self.clients == before.clients
+    }
+}
+
+/// Everybody is gone: what they held must be gone too.
+fn settle(pid: u32, probe: &mut Probe, before: &Holdings, ledger: &mut Ledger) -> io::Result<()> {
     let clock = Clock::start();
     loop {
-        let descriptors = descriptors(pid)?;
-        let clients = probe.figure("clients", "connected_clients")?;
-        let list = probe.text(&["CLIENT", "LIST"])?;
-        if descriptors == before && clients == 1 && list.lines().count() == 1 {
+        let after = Holdings::ask(pid, probe)?;
+        if after.are_back_at(before) {
             return Ok(());
         }
         if clock.now() > nanos(SETTLE_MAX) {
-            let text =
-                format!("after the last client: {clients} clients, descriptors {descriptors:?}, before {before:?}");
-            ledger.fault(format!("{text}\n{list}"));
+            let list = probe.text(&["CLIENT", "LIST"])?;
+            ledger.fault(format!("after the last client: {after:?}\n  before   {before:?}\n{list}"));
             return Ok(());
         }
-        thread::sleep(SETTLE_POLL);
     }
 }
 

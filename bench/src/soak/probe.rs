@@ -62,11 +62,11 @@ impl Probe {
         figure.ok_or_else(|| io::Error::other(format!("INFO {section} has no {field}")))
     }
 
-    /// A setting that is a number.
-    pub fn setting(&mut self, name: &str) -> io::Result<u64> {
+    /// A setting.
+    pub fn setting(&mut self, name: &str) -> io::Result<String> {
         self.ask(&["CONFIG", "GET", name], |value| match value {
             Value::Array(pair) => match pair.as_slice() {
-                [_, Value::Bulk(text)] => std::str::from_utf8(text).ok()?.parse().ok(),
+                [_, Value::Bulk(text)] => Some(String::from_utf8_lossy(text).into_owned()),
                 _ => None,
             },
             _ => None,

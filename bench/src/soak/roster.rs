@@ -46,7 +46,8 @@ impl Roster {
         let words = ["COMMAND", "INFO"].into_iter().chain(names.iter().map(String::as_str));
         let arities = probe.ask(&words.collect::<Vec<_>>(), |value| arities_of(&names, value))?;
         let roster = Roster::of(arities).map_err(io::Error::other)?;
-        Ok(Roster { maxmemory: probe.setting("maxmemory")?, ..roster })
+        let maxmemory = probe.setting("maxmemory")?.parse();
+        Ok(Roster { maxmemory: maxmemory.map_err(|_| io::Error::other("maxmemory is no number"))?, ..roster })
     }
 
     fn of(arities: BTreeMap<String, i64>) -> Result<Roster, String> {

@@ -204,7 +204,7 @@ pub const RARE: &[Template] = &[
         "ok",
         "",
     ),
-    form("config|set", 4, "CONFIG SET maxmemory $limit", "ok", ""),
+    form("config|set", 6, "CONFIG SET maxmemory $limit", "ok", ""),
     form("config|set", 2, "CONFIG SET (no-such-setting 1|hz abc|maxmemory-policy foo)", "", "ERR"),
     form("acl", 1, "ACL", "", "ERR"),
     form("client", 1, "CLIENT", "", "ERR"),
