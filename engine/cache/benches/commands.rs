@@ -100,9 +100,10 @@ fn measure(
             prepared.clear();
             for args in batch.chunks_exact(width) {
                 let one = cache.prepare(client, Request::new(args));
-                cache.prefetch_bucket(&one);
+                cache.prefetch_slot(&one);
                 prepared.push(one);
             }
+            prepared.iter().for_each(|one| cache.prefetch_bucket(one));
             prepared.iter().for_each(|one| cache.prefetch_record(one));
             let mut reply = Reply::new(&mut bytes, &mut splices, Version::Resp2);
             for (one, args) in prepared.iter().zip(batch.chunks_exact(width)) {

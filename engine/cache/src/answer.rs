@@ -54,26 +54,26 @@ impl From<NoRoom> for Refusal {
 /// What a command's function returns: nothing, an outcome, or either with a refusal.
 pub(crate) trait Answer {
     /// Completes the reply that began at `start`.
-    fn settle(self, cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>, start: Mark) -> Outcome;
+    fn settle(self, cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>, start: Mark) -> Outcome;
 }
 
 impl Answer for () {
     #[inline]
-    fn settle(self, _: &mut Cache, _: Call<'_>, _: &mut Reply<'_>, _: Mark) -> Outcome {
+    fn settle(self, _: &mut Cache, _: &Call<'_>, _: &mut Reply<'_>, _: Mark) -> Outcome {
         Outcome::Done
     }
 }
 
 impl Answer for Outcome {
     #[inline]
-    fn settle(self, _: &mut Cache, _: Call<'_>, _: &mut Reply<'_>, _: Mark) -> Outcome {
+    fn settle(self, _: &mut Cache, _: &Call<'_>, _: &mut Reply<'_>, _: Mark) -> Outcome {
         self
     }
 }
 
 impl<A: Answer> Answer for Result<A, Refusal> {
     #[inline]
-    fn settle(self, cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>, start: Mark) -> Outcome {
+    fn settle(self, cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>, start: Mark) -> Outcome {
         match self {
             Ok(answer) => answer.settle(cache, call, reply, start),
             Err(refusal) => {

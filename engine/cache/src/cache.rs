@@ -1,8 +1,8 @@
 //! Cache: everything that one core knows, and how a request becomes a reply.
 //!
 //! ```text
-//! prepare ---> prefetch_bucket ---> prefetch_record ---> execute ---> reply
-//! what, where   index line           record               Outcome
+//! prepare ---> prefetch_slot ---> prefetch_bucket ---> prefetch_record ---> execute ---> reply
+//! what, where   where the line is  index line           record               Outcome
 //! ```
 //!
 //! A batch goes through the stages together, so that its cache misses overlap. `prepare` and the prefetches change
@@ -17,11 +17,12 @@ use l1::{Item, MemoryOptions, Prefault, Usage};
 use protocol::{Reply, Request};
 
 use crate::answer::Refusal;
-use crate::call::{Call, KEY_TOO_LONG};
+use crate::call::Call;
 use crate::clients::{ClientIndex, ClientOrigin, Clients, Session, Waiting, mode};
 use crate::config::{Config, InForce};
 use crate::effect::{Effect, Effects};
 use crate::facts::Facts;
+use crate::fault::Fault;
 use crate::job::{Job, JobState};
 use crate::latency::{Event, LatencyMonitor};
 use crate::memcache;
@@ -106,15 +107,6 @@ enum Verdict {
     /// A request of memcached's protocol; with a key if `has_key`.
     Memcache(memcache::Verb),
     Refuse(Fault),
-}
-
-/// Why a request cannot run, whatever its client's state.
-#[derive(Clone, Copy, Debug)]
-enum Fault {
-    UnknownCommand,
-    UnknownSubcommand,
-    Arity(Command),
-    KeyTooLong(Command),
 }
 
 /// What became of a request.
@@ -303,7 +295,15 @@ impl Cache {
         prepared
     }
 
-    /// Starts to fetch the index line of the first key.
+    /// Starts to fetch what says where the index line of the first key is.
+    #[inline]
+    pub fn prefetch_slot(&self, prepared: &Prepared) {
+        if prepared.has_key {
+            self.shards.prefetch_slot(prepared.keyspace, prepared.place);
+        }
+    }
+
+    /// Starts to fetch the index line of the first key, some time after its slot.
     #[inline]
     pub fn prefetch_bucket(&self, prepared: &Prepared) {
         if prepared.has_key {
@@ -338,7 +338,8 @@ impl Cache {
         }
     }
 
-    #[inline]
+    /// Apart from `execute`, which is to be small: RESP's commands run through it, too.
+    #[inline(never)]
     fn run_memcache(
         &mut self,
         client: ClientIndex,
@@ -365,7 +366,7 @@ impl Cache {
         session.begin(command, self.now.mono_us);
         let keyspace = self.shards.keyspace(session.database());
         let call = Call { client, command, keyspace, place: prepared.place, request };
-        self.dispatch(call, prepared.is_timed, reply)
+        self.dispatch(&call, prepared.is_timed, reply)
     }
 
     /// Runs a request of a client that is not served as others are, or while none is.
@@ -722,27 +723,6 @@ impl Cache {
         self.refuse(&Refusal::text("NOAUTH Authentication required."), reply);
         Outcome::Done
     }
-
-    #[cold]
-    fn reject(&mut self, fault: Fault, request: Request<'_>, reply: &mut Reply<'_>) -> Outcome {
-        if HTTP_WORDS.iter().any(|word| request.name().eq_ignore_ascii_case(word)) {
-            return Outcome::Close;
-        }
-        let refusal = match fault {
-            Fault::UnknownCommand => Refusal::new(unknown_command(request)),
-            Fault::UnknownSubcommand => Refusal::new(unknown_subcommand(request)),
-            Fault::Arity(command) => {
-                self.statistics.rejected[command.index()] += 1;
-                Refusal::arity(command)
-            }
-            Fault::KeyTooLong(command) => {
-                self.statistics.rejected[command.index()] += 1;
-                KEY_TOO_LONG
-            }
-        };
-        self.refuse(&refusal, reply);
-        Outcome::Done
-    }
 }
 
 /// What makes every client's commands special: bits of one byte.
@@ -764,35 +744,4 @@ fn in_container(container: Command, request: Request<'_>) -> Result<Command, Fau
         None => Ok(container),
         Some(name) => container.subcommand(name.bytes()).ok_or(Fault::UnknownSubcommand),
     }
-}
-
-/// How lines of an HTTP request begin. A web page can make a browser on this host send one, with commands in its body:
-/// the connection is closed without a word, as Redis does.
-const HTTP_WORDS: [&[u8]; 2] = [b"post", b"host:"];
-
-/// Bytes of a name, or of the arguments together, that the error about an unknown command quotes.
-const QUOTED_BYTES_MAX: usize = 128;
-
-fn unknown_command(request: Request<'_>) -> String {
-    let mut args = String::new();
-    for arg in request.args().iter().skip(1) {
-        if args.len() >= QUOTED_BYTES_MAX {
-            break;
-        }
-        args.push_str(&format!("'{}' ", quoted(arg.bytes(), QUOTED_BYTES_MAX - args.len())));
-    }
-    let name = quoted(request.name(), QUOTED_BYTES_MAX);
-    format!("ERR unknown command '{name}', with args beginning with: {args}")
-}
-
-fn unknown_subcommand(request: Request<'_>) -> String {
-    let name = quoted(request.arg(1), QUOTED_BYTES_MAX);
-    let container = quoted(request.name(), QUOTED_BYTES_MAX).to_uppercase();
-    format!("ERR unknown subcommand '{name}'. Try {container} HELP.")
-}
-
-/// The first `bytes_max` bytes of a client's text, up to a NUL, as far as they are text.
-fn quoted(text: &[u8], bytes_max: usize) -> std::borrow::Cow<'_, str> {
-    let text = &text[..text.len().min(bytes_max)];
-    String::from_utf8_lossy(text.split(|&b| b == 0).next().unwrap_or_default())
 }

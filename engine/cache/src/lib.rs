@@ -20,6 +20,7 @@ mod edit;
 mod effect;
 mod extended;
 mod facts;
+mod fault;
 mod glob;
 mod job;
 mod latency;

@@ -95,6 +95,12 @@ impl Shards {
         self.shard(place.slot).store().prefetch_bucket(keyspace, place);
     }
 
+    /// Starts to fetch what says where the slot's part of the index is.
+    #[inline]
+    pub fn prefetch_slot(&self, keyspace: Keyspace, place: Place) {
+        self.shard(place.slot).store().prefetch_slot(keyspace, place);
+    }
+
     /// Starts to fetch the record of a key, given that its index line has arrived.
     #[inline]
     pub fn prefetch_record(&self, keyspace: Keyspace, place: Place) {

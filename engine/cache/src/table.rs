@@ -33,14 +33,12 @@ macro_rules! table {
 
         const COMMANDS: &[Command] = &[$(Command::$variant),*];
 
-        /// Runs the command of `call`.
-        #[inline]
-        pub(crate) fn dispatch(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Outcome {
+        /// What runs them, in the order of `Command`. A table of functions instead of one function with all of them
+        /// inside: that one would keep registers and stack for the largest.
+        static FUNCTIONS: [Function; COMMAND_COUNT] = [$(|cache, call, reply| {
             let start = reply.mark();
-            match call.command {
-                $(Command::$variant => $family::$function(cache, call, reply).settle(cache, call, reply, start),)*
-            }
-        }
+            $family::$function(cache, call, reply).settle(cache, call, reply, start)
+        }),*];
     };
 }
 
@@ -214,6 +212,14 @@ table! {
     Monitor => monitor::monitor, MONITOR;
     Wait => pause::wait, WAIT;
     Shutdown => shutdown::shutdown, SHUTDOWN;
+}
+
+type Function = fn(&mut Cache, &Call<'_>, &mut Reply<'_>) -> Outcome;
+
+/// Runs the command of `call`.
+#[inline]
+pub(crate) fn dispatch(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Outcome {
+    FUNCTIONS[call.command.index()](cache, call, reply)
 }
 
 /// Commands and subcommands in the table.

@@ -155,18 +155,19 @@ impl Cache {
 
     /// Counts and times a command, and runs it.
     #[inline]
-    pub(crate) fn dispatch(&mut self, call: Call<'_>, is_timed: bool, reply: &mut Reply<'_>) -> Outcome {
-        let is_timed = is_timed || self.timing.is_precise;
-        let began_ns = if is_timed {
-            self.begin_timed()
-        } else {
-            self.timing.note(call.command);
-            0
-        };
-        let mut outcome = table::dispatch(self, call, reply);
-        if is_timed {
-            self.end_timed(began_ns, call, &mut outcome);
+    pub(crate) fn dispatch(&mut self, call: &Call<'_>, is_timed: bool, reply: &mut Reply<'_>) -> Outcome {
+        if is_timed || self.timing.is_precise {
+            return self.dispatch_timed(call, reply);
         }
+        self.timing.note(call.command);
+        table::dispatch(self, call, reply)
+    }
+
+    #[cold]
+    fn dispatch_timed(&mut self, call: &Call<'_>, reply: &mut Reply<'_>) -> Outcome {
+        let began_ns = self.begin_timed();
+        let mut outcome = table::dispatch(self, call, reply);
+        self.end_timed(began_ns, call, &mut outcome);
         outcome
     }
 
@@ -233,7 +234,7 @@ impl Cache {
     }
 
     #[cold]
-    fn end_timed(&mut self, began_ns: u64, call: Call<'_>, outcome: &mut Outcome) {
+    fn end_timed(&mut self, began_ns: u64, call: &Call<'_>, outcome: &mut Outcome) {
         let now_ns = self.timing.read();
         // What ran inside of it, as EXEC's commands do.
         self.settle_span(now_ns);

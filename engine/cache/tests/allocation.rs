@@ -73,6 +73,7 @@ impl Warm {
         self.bytes.clear();
         let mut reply = Reply::new(&mut self.bytes, &mut self.splices, Version::Resp2);
         let prepared = self.cache.prepare(self.client, request);
+        self.cache.prefetch_slot(&prepared);
         self.cache.prefetch_bucket(&prepared);
         self.cache.prefetch_record(&prepared);
         self.cache.execute(self.client, &prepared, request, &mut reply);

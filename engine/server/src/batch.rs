@@ -62,7 +62,7 @@ impl Batch<'_> {
     }
 
     /// Adds the request whose arguments were just appended to `args`, as its protocol prepares it, and starts fetching
-    /// its index line.
+    /// what says where its index line is.
     #[inline]
     pub fn push(
         &mut self,
@@ -75,7 +75,7 @@ impl Batch<'_> {
         let request = Request::new(&self.args[args_from..args_to]);
         let Some(client) = node.client(connection) else { return };
         let prepared = prepare(&node.cache, client, request);
-        node.cache.prefetch_bucket(&prepared);
+        node.cache.prefetch_slot(&prepared);
         self.ends_with_barrier = prepared.is_barrier();
         // Argument counts are limited to 2^20 per request and BATCH_MAX requests.
         self.entries.push(Entry { connection, args_from: args_from as u32, args_to: args_to as u32, prepared });
@@ -93,6 +93,9 @@ impl Batch<'_> {
             return;
         }
         if self.entries.len() > 1 {
+            for entry in &self.entries {
+                node.cache.prefetch_bucket(&entry.prepared);
+            }
             for entry in &self.entries {
                 node.cache.prefetch_record(&entry.prepared);
             }

@@ -109,6 +109,9 @@ fn overwrite(core: &mut Core, batch: &[([u8; KEY_BYTES], Place)]) -> usize {
 
 fn prefetch(core: &Core, batch: &[([u8; KEY_BYTES], Place)]) {
     for (_, place) in batch {
+        core.stores[Core::store_of(place.slot)].prefetch_slot(Keyspace(0), *place);
+    }
+    for (_, place) in batch {
         core.stores[Core::store_of(place.slot)].prefetch_bucket(Keyspace(0), *place);
     }
     for (_, place) in batch {

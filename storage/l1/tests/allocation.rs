@@ -95,6 +95,7 @@ fn allocations(mut run: impl FnMut(&mut Rig, u32)) -> u64 {
 fn hit_allocates_nothing() {
     let count = allocations(|rig, number| {
         with_key(number, |key| {
+            rig.stores[0].prefetch_slot(key.keyspace, key.place);
             rig.stores[0].prefetch_bucket(key.keyspace, key.place);
             rig.stores[0].prefetch_record(key.keyspace, key.place);
             assert!(rig.stores[0].get(key, 1).is_some());

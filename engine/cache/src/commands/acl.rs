@@ -43,20 +43,20 @@ pub(crate) const ACL_HELP: Spec =
     Spec { name: "acl|help", flags: flag::LOADING | flag::STALE, summary: "Lists the subcommands.", ..SUBCOMMAND };
 
 /// ACL without a subcommand.
-pub(crate) fn container(_: &mut Cache, call: Call<'_>, _: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn container(_: &mut Cache, call: &Call<'_>, _: &mut Reply<'_>) -> Result<(), Refusal> {
     Err(Refusal::arity(call.command))
 }
 
-pub(crate) fn whoami(_: &mut Cache, _: Call<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn whoami(_: &mut Cache, _: &Call<'_>, reply: &mut Reply<'_>) {
     reply.bulk(b"default");
 }
 
-pub(crate) fn users(_: &mut Cache, _: Call<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn users(_: &mut Cache, _: &Call<'_>, reply: &mut Reply<'_>) {
     reply.array(1);
     reply.bulk(b"default");
 }
 
-pub(crate) fn cat(_: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn cat(_: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let names: Vec<&str> = match call.args_from(2) {
         [] => category::NAMES.iter().map(|(_, name)| &name[1..]).collect(),
         [wanted] => {
@@ -76,7 +76,7 @@ pub(crate) fn cat(_: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Resul
     Ok(())
 }
 
-pub(crate) fn help(_: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn help(_: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
     answer_help(call, reply);
 }
 

@@ -186,7 +186,7 @@ impl Field {
     }
 }
 
-pub(crate) fn bitfield(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn bitfield(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let key = call.key();
     let operations = Operations { rest: call.args_from(2), overflow: Overflow::Wrap };
     let (mut count, mut last_byte) = (0, None);

@@ -72,7 +72,7 @@ impl Operation {
     }
 }
 
-pub(crate) fn bitop(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn bitop(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let operation = Operation::parse(call.arg(1)).ok_or(Refusal::SYNTAX)?;
     let sources = call.args_from(3);
     operation.check_count(sources.len())?;

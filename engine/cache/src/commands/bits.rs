@@ -50,7 +50,7 @@ pub(crate) const BITPOS: Spec = Spec {
     ..BITCOUNT
 };
 
-pub(crate) fn setbit(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn setbit(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     const NO_BIT: Refusal = Refusal::text("ERR bit is not an integer or out of range");
     let offset = bit_offset(cache, call.arg(2), None)?;
     let bit = number::parse(call.arg(3)).filter(|bit| (0..=1).contains(bit)).ok_or(NO_BIT)?;
@@ -66,14 +66,14 @@ pub(crate) fn setbit(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -
     Ok(())
 }
 
-pub(crate) fn getbit(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn getbit(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let offset = bit_offset(cache, call.arg(2), None)?;
     let byte = cache.read(&call.key()).and_then(|item| item.value.bytes().get((offset / 8) as usize).copied());
     reply.integer(i64::from(byte.unwrap_or(0) & 0x80 >> (offset % 8) != 0));
     Ok(())
 }
 
-pub(crate) fn bitcount(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn bitcount(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let range = Range::parse(call, 2)?;
     let bytes = cache.read(&call.key()).map_or(&[][..], |item| item.value.bytes());
     let found = range.bits_of(bytes, clamped);
@@ -81,7 +81,7 @@ pub(crate) fn bitcount(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>)
     Ok(())
 }
 
-pub(crate) fn bitpos(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn bitpos(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let bit = match number::parse(call.arg(2)).ok_or(Refusal::NOT_INTEGER)? {
         0 => false,
         1 => true,
@@ -132,7 +132,7 @@ struct Range {
 
 impl Range {
     /// `[start [end [BYTE | BIT]]]` from argument `from` on.
-    fn parse(call: Call<'_>, from: usize) -> Result<Range, Refusal> {
+    fn parse(call: &Call<'_>, from: usize) -> Result<Range, Refusal> {
         let number = |text: &[u8]| number::parse(text).ok_or(Refusal::NOT_INTEGER);
         let args = call.args_from(from);
         let start = args.first().filter(|_| args.len() <= 3).map_or(Ok(0), |arg| number(arg.bytes()))?;

@@ -121,29 +121,29 @@ pub(crate) const CLIENT_HELP: Spec = Spec {
 };
 
 /// CLIENT without a subcommand never passes the arity check.
-pub(crate) fn container(_: &mut Cache, call: Call<'_>, _: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn container(_: &mut Cache, call: &Call<'_>, _: &mut Reply<'_>) -> Result<(), Refusal> {
     Err(Refusal::arity(call.command))
 }
 
-pub(crate) fn id(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn id(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
     reply.integer(cache.clients.get(call.client).id() as i64);
 }
 
-pub(crate) fn getname(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn getname(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
     match cache.clients.get(call.client).name() {
         "" => reply.null(),
         name => reply.bulk(name.as_bytes()),
     }
 }
 
-pub(crate) fn setname(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn setname(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let name = check_name(call.arg(2), "Client names")?;
     cache.clients.get_mut(call.client).set_name(name);
     reply.ok();
     Ok(())
 }
 
-pub(crate) fn setinfo(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn setinfo(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let (option, value) = (call.arg(2), call.arg(3));
     let session = cache.clients.get_mut(call.client);
     if option.eq_ignore_ascii_case(b"lib-name") {
@@ -158,7 +158,7 @@ pub(crate) fn setinfo(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) 
     Ok(())
 }
 
-pub(crate) fn list(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn list(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let selection = Selection::parse(call)?;
     let mut text = String::new();
     for session in cache.clients.in_order() {
@@ -171,12 +171,12 @@ pub(crate) fn list(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> 
     Ok(())
 }
 
-pub(crate) fn client_info(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn client_info(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
     let line = cache.clients.get(call.client).line(cache.now);
     reply.verbatim("txt", &(line + "\n"));
 }
 
-pub(crate) fn reply(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn reply(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let session = cache.clients.get_mut(call.client);
     match call.arg(2).to_ascii_lowercase().as_slice() {
         b"on" => {
@@ -191,7 +191,7 @@ pub(crate) fn reply(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) ->
     Ok(())
 }
 
-pub(crate) fn unblock(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn unblock(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let how = match call.args_from(3) {
         [] => Unblocking::Timeout,
         [reason] if reason.bytes().eq_ignore_ascii_case(b"timeout") => Unblocking::Timeout,
@@ -210,20 +210,20 @@ pub(crate) fn unblock(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) 
     Ok(())
 }
 
-pub(crate) fn no_evict(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn no_evict(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     cache.clients.get_mut(call.client).is_kept = on_or_off(call.arg(2))?;
     reply.ok();
     Ok(())
 }
 
-pub(crate) fn no_touch(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn no_touch(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let on = on_or_off(call.arg(2))?;
     cache.clients.get_mut(call.client).set_mode(mode::NO_TOUCH, on);
     reply.ok();
     Ok(())
 }
 
-pub(crate) fn capa(_: &mut Cache, _: Call<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn capa(_: &mut Cache, _: &Call<'_>, reply: &mut Reply<'_>) {
     reply.ok();
 }
 
@@ -235,7 +235,7 @@ fn on_or_off(word: &[u8]) -> Result<bool, Refusal> {
     }
 }
 
-pub(crate) fn help(_: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn help(_: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
     super::command::answer_help(call, reply);
 }
 
@@ -256,7 +256,7 @@ enum Selection {
 }
 
 impl Selection {
-    fn parse(call: Call<'_>) -> Result<Selection, Refusal> {
+    fn parse(call: &Call<'_>) -> Result<Selection, Refusal> {
         let args = call.args_from(2);
         match args {
             [] => Ok(Selection::All),

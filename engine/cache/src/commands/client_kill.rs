@@ -45,7 +45,7 @@ impl Filter<'_> {
     }
 }
 
-pub(crate) fn kill(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<Outcome, Refusal> {
+pub(crate) fn kill(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<Outcome, Refusal> {
     if let [address] = call.args_from(2) {
         let filter = Filter { address: Some(address.bytes()), ..Filter::default() };
         let found = matching(cache, &filter);

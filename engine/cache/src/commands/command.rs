@@ -49,16 +49,16 @@ pub(crate) const COMMAND_HELP: Spec = Spec {
     ..COMMAND_BASE
 };
 
-pub(crate) fn command(_: &mut Cache, _: Call<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn command(_: &mut Cache, _: &Call<'_>, reply: &mut Reply<'_>) {
     reply.array(top_level().count());
     top_level().for_each(|command| answer_info(command, reply));
 }
 
-pub(crate) fn count(_: &mut Cache, _: Call<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn count(_: &mut Cache, _: &Call<'_>, reply: &mut Reply<'_>) {
     reply.integer(top_level().count() as i64);
 }
 
-pub(crate) fn command_info(_: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn command_info(_: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
     if call.len() == 2 {
         reply.array(top_level().count());
         top_level().for_each(|command| answer_info(command, reply));
@@ -73,7 +73,7 @@ pub(crate) fn command_info(_: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>)
     }
 }
 
-pub(crate) fn docs(_: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn docs(_: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
     let named: Vec<Command> = match call.args_from(2) {
         [] => top_level().collect(),
         names => names.iter().filter_map(|name| by_full_name(name.bytes())).collect(),
@@ -82,7 +82,7 @@ pub(crate) fn docs(_: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
     named.into_iter().for_each(|command| answer_docs(command, reply));
 }
 
-pub(crate) fn list(_: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn list(_: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let names: Vec<&str> = match call.args_from(2) {
         [] => Command::all().iter().map(|command| command.name()).collect(),
         [by, kind, value] if by.bytes().eq_ignore_ascii_case(b"filterby") => filtered(kind.bytes(), value.bytes())?,
@@ -93,12 +93,12 @@ pub(crate) fn list(_: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Resu
     Ok(())
 }
 
-pub(crate) fn help(_: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn help(_: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
     answer_help(call, reply);
 }
 
 /// The answer of a container's HELP: its subcommands, each with its summary.
-pub(super) fn answer_help(call: Call<'_>, reply: &mut Reply<'_>) {
+pub(super) fn answer_help(call: &Call<'_>, reply: &mut Reply<'_>) {
     let container = call.command.spec().container().expect("HELP is a subcommand");
     let container = Command::find(container.as_bytes()).expect("a subcommand has its container in the table");
     reply.array(1 + 2 * container.subcommands().count());

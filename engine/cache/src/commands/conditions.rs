@@ -109,7 +109,7 @@ fn parse_digest(text: &[u8]) -> Result<u64, Refusal> {
     text.iter().try_fold(0, |digest, &b| Ok(digest << 4 | u64::from(char::from(b).to_digit(16).ok_or_else(bad)?)))
 }
 
-pub(crate) fn delex(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn delex(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let condition = match call.args_from(2) {
         [] => Condition::Always,
         [option, operand] => Condition::of_option(option.bytes(), &mut std::iter::once(operand.bytes()))?
@@ -119,13 +119,13 @@ pub(crate) fn delex(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) ->
     remove_if(cache, call, condition, reply)
 }
 
-pub(crate) fn delifeq(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn delifeq(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     remove_if(cache, call, Condition::IfEqual(call.arg(2)), reply)
 }
 
 fn remove_if(
     cache: &mut Cache,
-    call: Call<'_>,
+    call: &Call<'_>,
     condition: Condition<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Refusal> {
@@ -138,7 +138,7 @@ fn remove_if(
     Ok(())
 }
 
-pub(crate) fn digest(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn digest(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
     match cache.read(&call.key()) {
         Some(item) => reply.bulk(format!("{:016x}", xxh3_64(item.value.bytes())).as_bytes()),
         None => reply.null(),

@@ -58,11 +58,11 @@ pub(crate) const CONFIG_HELP: Spec = Spec {
 };
 
 /// CONFIG without a subcommand never passes the arity check.
-pub(crate) fn container(_: &mut Cache, call: Call<'_>, _: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn container(_: &mut Cache, call: &Call<'_>, _: &mut Reply<'_>) -> Result<(), Refusal> {
     Err(Refusal::arity(call.command))
 }
 
-pub(crate) fn get(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn get(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
     let patterns = call.args_from(2);
     let matching = |name: &str| patterns.iter().find(|arg| glob::matches(arg.bytes(), name.as_bytes(), Case::Ignored));
     let mut found: Vec<(&[u8], String)> = Vec::new();
@@ -80,7 +80,7 @@ pub(crate) fn get(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
     }
 }
 
-pub(crate) fn set(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn set(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let args = call.args_from(2);
     if !args.len().is_multiple_of(2) {
         return Err(Refusal::SYNTAX);
@@ -101,20 +101,20 @@ pub(crate) fn set(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> R
     Ok(())
 }
 
-pub(crate) fn resetstat(cache: &mut Cache, _: Call<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn resetstat(cache: &mut Cache, _: &Call<'_>, reply: &mut Reply<'_>) {
     cache.statistics = Statistics::default();
     cache.facts_at_reset = cache.facts.clone();
     cache.used_bytes_max = cache.shards.memory().accounted_bytes();
     reply.ok();
 }
 
-pub(crate) fn rewrite(cache: &mut Cache, _: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn rewrite(cache: &mut Cache, _: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     cache.config.rewrite().map_err(Refusal::new)?;
     reply.ok();
     Ok(())
 }
 
-pub(crate) fn help(_: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn help(_: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
     super::command::answer_help(call, reply);
 }
 

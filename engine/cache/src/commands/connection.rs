@@ -61,7 +61,7 @@ pub(crate) const RESET: Spec =
 pub(crate) const QUIT: Spec =
     Spec { name: "quit", arity: -1, summary: "Closes the connection after the replies owed.", ..CONNECTION };
 
-pub(crate) fn ping(_: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn ping(_: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     match call.args_from(1) {
         [] => reply.simple("PONG"),
         [text] => reply.bulk(text.bytes()),
@@ -70,14 +70,14 @@ pub(crate) fn ping(_: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Resu
     Ok(())
 }
 
-pub(crate) fn echo(_: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn echo(_: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
     match call.request.args()[1].as_large() {
         Some(large) => reply.large(large),
         None => reply.bulk(call.arg(1)),
     }
 }
 
-pub(crate) fn select(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn select(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     const OUT_OF_RANGE: Refusal =
         Refusal::text("ERR value is out of range, value must between -2147483648 and 2147483647");
     let number = number::parse(call.arg(1)).ok_or(Refusal::NOT_INTEGER)?;
@@ -89,12 +89,12 @@ pub(crate) fn select(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -
     Ok(())
 }
 
-pub(crate) fn quit(_: &mut Cache, _: Call<'_>, reply: &mut Reply<'_>) -> Outcome {
+pub(crate) fn quit(_: &mut Cache, _: &Call<'_>, reply: &mut Reply<'_>) -> Outcome {
     reply.ok();
     Outcome::Close
 }
 
-pub(crate) fn reset(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn reset(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
     let authenticated = cache.in_force.password.is_none();
     cache.take_transaction(call.client);
     cache.unwatch(call.client);
@@ -109,7 +109,7 @@ pub(crate) fn reset(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
     reply.simple("RESET");
 }
 
-pub(crate) fn auth(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn auth(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     match call.args_from(1) {
         [_] if cache.in_force.password.is_none() => {
             return Err(Refusal::text(
@@ -132,7 +132,7 @@ struct Greeting<'a> {
     name: Option<&'a [u8]>,
 }
 
-pub(crate) fn hello(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn hello(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let version = match call.args_from(1).first() {
         None => None,
         Some(text) => Some(parse_version(text.bytes())?),
@@ -192,7 +192,7 @@ fn parse_version(text: &[u8]) -> Result<Version, Refusal> {
 }
 
 impl<'a> Greeting<'a> {
-    fn parse(call: Call<'a>) -> Result<Greeting<'a>, Refusal> {
+    fn parse(call: &Call<'a>) -> Result<Greeting<'a>, Refusal> {
         let mut greeting = Greeting::default();
         let mut rest = call.args_from(2);
         while let [option, values @ ..] = rest {

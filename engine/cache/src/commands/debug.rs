@@ -53,7 +53,7 @@ const HELP: &[(&str, &str)] = &[
     ("STRINGMATCH-LEN <length> <pattern>", "Matches a string of so many zero bytes."),
 ];
 
-pub(crate) fn debug(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn debug(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let is_allowed = match cache.in_force.debug {
         DebugAccess::Yes => true,
         DebugAccess::No => false,
@@ -143,7 +143,7 @@ fn digest(cache: &Cache) -> String {
     digits(digest)
 }
 
-fn digest_values(cache: &Cache, call: Call<'_>, reply: &mut Reply<'_>) {
+fn digest_values(cache: &Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
     let keys = call.args_from(2);
     reply.array(keys.len());
     for key in keys {
@@ -155,13 +155,13 @@ fn digest_values(cache: &Cache, call: Call<'_>, reply: &mut Reply<'_>) {
 }
 
 /// Argument 2 as a key of the client's database.
-fn key<'a>(cache: &Cache, call: Call<'a>) -> item::Key<'a> {
+fn key<'a>(cache: &Cache, call: &Call<'a>) -> item::Key<'a> {
     let bytes = call.arg(2);
     item::Key { keyspace: call.keyspace, place: cache.shards.place(bytes), bytes }
 }
 
 /// Redis's fields. An item has no address that means anything, so its hash stands there.
-fn object(cache: &Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+fn object(cache: &Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let (key, now_ms) = (key(cache, call), cache.now.unix_ms);
     let item = cache.shards.peek(&key, now_ms).ok_or(NO_SUCH_KEY)?;
     let idle_s = cache.shards.idle_s(&key, now_ms).ok_or(NO_SUCH_KEY)?;
@@ -177,7 +177,7 @@ fn object(cache: &Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Re
 }
 
 /// Redis's fields. Strings have no spare room here.
-fn sdslen(cache: &Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+fn sdslen(cache: &Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let (key, now_ms) = (key(cache, call), cache.now.unix_ms);
     let item = cache.shards.peek(&key, now_ms).ok_or(NO_SUCH_KEY)?;
     let footprint = cache.shards.footprint(&key, now_ms).ok_or(NO_SUCH_KEY)?;
@@ -190,7 +190,7 @@ fn sdslen(cache: &Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Re
     Ok(())
 }
 
-fn populate(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+fn populate(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let count = number::parse(call.arg(2)).ok_or(Refusal::NOT_INTEGER)?;
     let prefix = call.args_from(3).first().map_or(&b"key"[..], |prefix| prefix.bytes());
     let size = match call.args_from(4) {
@@ -219,7 +219,7 @@ fn populate(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<
     Ok(())
 }
 
-fn protocol(call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+fn protocol(call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let kind = call.arg(2).to_ascii_lowercase();
     let is_resp3 = reply.version() == Version::Resp3;
     match &kind[..] {
@@ -273,7 +273,7 @@ fn protocol(call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn sleep(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+fn sleep(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     const NOT_A_DURATION: Refusal = Refusal::text("ERR value is not a valid float");
     let seconds = std::str::from_utf8(call.arg(2)).ok().and_then(|text| text.parse::<f64>().ok());
     // What does not fit into a duration is negative, not a number, or the end of the world.
@@ -284,7 +284,7 @@ fn sleep(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(),
     Ok(())
 }
 
-fn stringmatch(cache: &Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+fn stringmatch(cache: &Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let length = number::parse(call.arg(2)).and_then(|length| usize::try_from(length).ok());
     let length = length.filter(|&length| length <= cache.string_bytes_max()).ok_or(Refusal::NOT_INTEGER)?;
     reply.integer(i64::from(glob::matches(call.arg(3), &vec![0; length], Case::Sensitive)));

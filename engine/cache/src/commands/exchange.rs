@@ -42,7 +42,7 @@ pub(crate) const GETEX: Spec = Spec {
     ..GETSET
 };
 
-pub(crate) fn getset(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn getset(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let key = call.key();
     answer(cache, call, reply);
     let put = Put { value: value_of(call.request.args()[2]), expires_at_ms: None, flags: 0 };
@@ -50,14 +50,14 @@ pub(crate) fn getset(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -
     Ok(())
 }
 
-pub(crate) fn getdel(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn getdel(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     if answer(cache, call, reply).is_some() {
         cache.commit(Change::Remove { key: call.key() })?;
     }
     Ok(())
 }
 
-pub(crate) fn getex(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn getex(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let mut deadline = DeadlineOption::default();
     let mut rest = call.args_from(2).iter().map(|arg| arg.bytes());
     while let Some(option) = rest.next() {
@@ -78,7 +78,7 @@ pub(crate) fn getex(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) ->
 }
 
 /// Answers the value. The item's deadline if there is an item.
-fn answer(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Option<Option<u64>> {
+fn answer(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Option<Option<u64>> {
     let item = cache.read(&call.key());
     match &item {
         Some(item) => reply_value(reply, item.value),

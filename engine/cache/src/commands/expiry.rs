@@ -113,23 +113,23 @@ pub(crate) fn set_deadline_ms(number: i64, unit: Unit, now_ms: u64) -> Option<u6
     u64::try_from(unit.deadline_ms(number, now_ms)?).ok()
 }
 
-pub(crate) fn expire(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn expire(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     change_deadline(cache, call, Unit::Seconds, reply)
 }
 
-pub(crate) fn pexpire(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn pexpire(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     change_deadline(cache, call, Unit::Milliseconds, reply)
 }
 
-pub(crate) fn expireat(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn expireat(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     change_deadline(cache, call, Unit::UnixSeconds, reply)
 }
 
-pub(crate) fn pexpireat(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn pexpireat(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     change_deadline(cache, call, Unit::UnixMilliseconds, reply)
 }
 
-pub(crate) fn persist(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn persist(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let key = call.key();
     let volatile = cache.shards.peek(&key, cache.now.unix_ms).is_some_and(|item| item.expires_at_ms.is_some());
     // Making room for the change may evict the very item: then there is none to persist.
@@ -141,24 +141,24 @@ pub(crate) fn persist(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) 
 /// Seconds are rounded to the nearest.
 const HALF_SECOND_MS: i64 = 500;
 
-pub(crate) fn ttl(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn ttl(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
     answer_deadline(cache, call, reply, |at_ms, now_ms| (at_ms - now_ms + HALF_SECOND_MS) / 1000);
 }
 
-pub(crate) fn pttl(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn pttl(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
     answer_deadline(cache, call, reply, |at_ms, now_ms| at_ms - now_ms);
 }
 
-pub(crate) fn expiretime(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn expiretime(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
     answer_deadline(cache, call, reply, |at_ms, _| (at_ms + HALF_SECOND_MS) / 1000);
 }
 
-pub(crate) fn pexpiretime(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn pexpiretime(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
     answer_deadline(cache, call, reply, |at_ms, _| at_ms);
 }
 
 /// Answers what `in_unit` makes of the key's deadline and the time now, in Unix milliseconds.
-fn answer_deadline(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>, in_unit: impl FnOnce(i64, i64) -> i64) {
+fn answer_deadline(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>, in_unit: impl FnOnce(i64, i64) -> i64) {
     let signed = |ms: u64| i64::try_from(ms).expect("deadlines and clocks are within i64");
     let now_ms = cache.now.unix_ms;
     reply.integer(match cache.shards.peek(&call.key(), now_ms).map(|item| item.expires_at_ms) {
@@ -178,7 +178,7 @@ struct Conditions {
 }
 
 impl Conditions {
-    fn parse(call: Call<'_>) -> Result<Conditions, Refusal> {
+    fn parse(call: &Call<'_>) -> Result<Conditions, Refusal> {
         let mut conditions = Conditions::default();
         for arg in call.args_from(3) {
             let option = arg.bytes();
@@ -214,7 +214,7 @@ impl Conditions {
     }
 }
 
-fn change_deadline(cache: &mut Cache, call: Call<'_>, unit: Unit, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+fn change_deadline(cache: &mut Cache, call: &Call<'_>, unit: Unit, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let conditions = Conditions::parse(call)?;
     let number = number::parse(call.arg(2)).ok_or(Refusal::NOT_INTEGER)?;
     let now_ms = cache.now.unix_ms;

@@ -22,7 +22,7 @@ pub(crate) const INCRBYFLOAT: Spec = Spec {
     ..Spec::PLAIN
 };
 
-pub(crate) fn incrbyfloat(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn incrbyfloat(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     const NOT_FINITE: Refusal = Refusal::text("ERR increment would produce NaN or Infinity");
     let parse = |text: &[u8]| Extended::parse(text).ok_or(Refusal::text("ERR value is not a valid float"));
     let key = call.key();

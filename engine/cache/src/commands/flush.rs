@@ -47,25 +47,25 @@ pub(crate) const SWAPDB: Spec = Spec {
     ..Spec::PLAIN
 };
 
-pub(crate) fn dbsize(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn dbsize(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
     reply.integer(cache.shards.len(call.keyspace) as i64);
 }
 
-pub(crate) fn flushdb(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn flushdb(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     check_mode(call)?;
     cache.shards.clear(cache.clients.get(call.client).database());
     reply.ok();
     Ok(())
 }
 
-pub(crate) fn flushall(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn flushall(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     check_mode(call)?;
     (0..DATABASE_COUNT).for_each(|database| cache.shards.clear(database));
     reply.ok();
     Ok(())
 }
 
-pub(crate) fn swapdb(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn swapdb(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let number = |index: usize, name: &'static str| {
         let number = number::parse(call.arg(index)).and_then(|number| i32::try_from(number).ok());
         number.ok_or_else(|| Refusal::new(format!("ERR invalid {name} DB index")))
@@ -80,7 +80,7 @@ pub(crate) fn swapdb(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -
     Ok(())
 }
 
-fn check_mode(call: Call<'_>) -> Result<(), Refusal> {
+fn check_mode(call: &Call<'_>) -> Result<(), Refusal> {
     match call.args_from(1) {
         [] => Ok(()),
         [mode] if mode.bytes().eq_ignore_ascii_case(b"async") || mode.bytes().eq_ignore_ascii_case(b"sync") => Ok(()),

@@ -32,7 +32,7 @@ const INVALID_ARGUMENTS: Refusal = Refusal::text("ERR Invalid arguments specifie
 /// The word in `Keys::access` that says that the arguments decide.
 const VARIABLE: &str = "variable_flags";
 
-pub(crate) fn getkeys(_: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn getkeys(_: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let args = call.args_from(2);
     let positions = positions(command_of(args)?.spec().keys, args)?;
     reply.array(positions.len());
@@ -40,7 +40,7 @@ pub(crate) fn getkeys(_: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> R
     Ok(())
 }
 
-pub(crate) fn getkeysandflags(_: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn getkeysandflags(_: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let args = call.args_from(2);
     let keys = command_of(args)?.spec().keys;
     let positions = positions(keys, args)?;

@@ -56,7 +56,7 @@ const SECTIONS: &[Section] = &[
     section("tick", "Tick", false, tick),
 ];
 
-pub(crate) fn info(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn info(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
     let named = |name: &str| call.args_from(1).iter().any(|arg| arg.bytes().eq_ignore_ascii_case(name.as_bytes()));
     let all = named("all") || named("everything");
     let default = call.len() == 1 || named("default");

@@ -52,7 +52,7 @@ pub(crate) const TYPE: Spec = Spec {
     ..Spec::PLAIN
 };
 
-pub(crate) fn del(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn del(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     call.check_keys(1)?;
     let now_ms = cache.now.unix_ms;
     let mut removed = 0;
@@ -66,7 +66,7 @@ pub(crate) fn del(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> R
 }
 
 /// Counts hits and misses, but no use: asking for a key does not keep it.
-pub(crate) fn exists(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn exists(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     call.check_keys(1)?;
     let mut found = 0;
     for_each_key(cache, call, 1, |cache, key, _| {
@@ -77,7 +77,7 @@ pub(crate) fn exists(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -
     Ok(())
 }
 
-pub(crate) fn touch(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn touch(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     call.check_keys(1)?;
     let mut found = 0;
     for_each_key(cache, call, 1, |cache, key, _| {
@@ -88,7 +88,7 @@ pub(crate) fn touch(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) ->
     Ok(())
 }
 
-pub(crate) fn type_of(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn type_of(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
     let exists = cache.shards.peek(&call.key(), cache.now.unix_ms).is_some();
     reply.simple(if exists { TYPE_STRING } else { "none" });
 }

@@ -75,11 +75,11 @@ pub(crate) const LATENCY_HELP: Spec = Spec {
 };
 
 /// LATENCY without a subcommand never passes the arity check.
-pub(crate) fn container(_: &mut Cache, call: Call<'_>, _: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn container(_: &mut Cache, call: &Call<'_>, _: &mut Reply<'_>) -> Result<(), Refusal> {
     Err(Refusal::arity(call.command))
 }
 
-pub(crate) fn latest(cache: &mut Cache, _: Call<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn latest(cache: &mut Cache, _: &Call<'_>, reply: &mut Reply<'_>) {
     let seen = cache.latency.seen();
     reply.array(seen.clone().count());
     for (event, series) in seen {
@@ -90,7 +90,7 @@ pub(crate) fn latest(cache: &mut Cache, _: Call<'_>, reply: &mut Reply<'_>) {
     }
 }
 
-pub(crate) fn history(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn history(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
     let Some(event) = Event::parse(call.arg(2)) else { return reply.array(0) };
     let samples = cache.latency.series(event).samples();
     reply.array(samples.len());
@@ -101,7 +101,7 @@ pub(crate) fn history(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) 
     }
 }
 
-pub(crate) fn reset(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn reset(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
     let events: Vec<Event> = match call.args_from(2) {
         [] => Event::ALL.to_vec(),
         names => names.iter().filter_map(|name| Event::parse(name.bytes())).collect(),
@@ -110,7 +110,7 @@ pub(crate) fn reset(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
     reply.integer(reset as i64);
 }
 
-pub(crate) fn graph(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn graph(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let event = Event::parse(call.arg(2)).filter(|&event| cache.latency.series(event).latest().is_some());
     let Some(event) = event else {
         let name = String::from_utf8_lossy(call.arg(2));
@@ -120,13 +120,13 @@ pub(crate) fn graph(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) ->
     Ok(())
 }
 
-pub(crate) fn doctor(cache: &mut Cache, _: Call<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn doctor(cache: &mut Cache, _: &Call<'_>, reply: &mut Reply<'_>) {
     let mut text = String::new();
     diagnose(cache, &mut text).expect("writing to a string succeeds");
     reply.verbatim("txt", &text);
 }
 
-pub(crate) fn histogram(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn histogram(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
     let mut commands: Vec<Command> = Vec::new();
     match call.args_from(2) {
         [] => commands.extend(Command::all()),
@@ -151,7 +151,7 @@ pub(crate) fn histogram(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>
     }
 }
 
-pub(crate) fn help(_: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn help(_: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
     super::command::answer_help(call, reply);
 }
 

@@ -37,7 +37,7 @@ struct Options {
 }
 
 impl Options {
-    fn parse(call: Call<'_>) -> Result<Options, Refusal> {
+    fn parse(call: &Call<'_>) -> Result<Options, Refusal> {
         let mut options = Options::default();
         let mut rest = call.args_from(3).iter().map(|arg| arg.bytes());
         while let Some(option) = rest.next() {
@@ -63,7 +63,7 @@ impl Options {
 /// Bytes of a cell of the table that Redis would make; the limit is on that table.
 const CELL_BYTES: u64 = 4;
 
-pub(crate) fn lcs(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn lcs(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     if call.arg(2).len() > KEY_BYTES_MAX {
         return Err(KEY_TOO_LONG);
     }

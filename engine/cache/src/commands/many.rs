@@ -37,7 +37,7 @@ pub(crate) const MSETEX: Spec = Spec {
     ..MSETNX
 };
 
-pub(crate) fn msetnx(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn msetnx(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     if call.len().is_multiple_of(2) {
         return Err(Refusal::arity(call.command));
     }
@@ -46,7 +46,7 @@ pub(crate) fn msetnx(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -
     Ok(())
 }
 
-pub(crate) fn msetex(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn msetex(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     const BAD_COUNT: Refusal = Refusal::text("ERR invalid numkeys value or out of range");
     // More keys than a request can have are no count either.
     let count = number::parse(call.arg(1)).and_then(|count| i32::try_from(count).ok()).filter(|count| *count > 0);
@@ -78,7 +78,7 @@ pub(crate) fn msetex(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -
 /// Sets all `pairs` if the condition holds of all their keys; whether it did.
 fn set_all(
     cache: &mut Cache,
-    call: Call<'_>,
+    call: &Call<'_>,
     pairs: &[Arg<'_>],
     condition: Condition<'_>,
     deadline: Deadline,

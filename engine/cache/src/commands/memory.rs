@@ -61,12 +61,12 @@ pub(crate) const MEMORY_HELP: Spec = Spec {
 };
 
 /// MEMORY without a subcommand.
-pub(crate) fn container(_: &mut Cache, call: Call<'_>, _: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn container(_: &mut Cache, call: &Call<'_>, _: &mut Reply<'_>) -> Result<(), Refusal> {
     Err(Refusal::arity(call.command))
 }
 
 /// SAMPLES is for values of many elements; a string is looked at as a whole.
-pub(crate) fn usage(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn usage(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     match call.args_from(3) {
         [] => {}
         [name, count] if name.bytes().eq_ignore_ascii_case(b"samples") => {
@@ -85,7 +85,7 @@ pub(crate) fn usage(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) ->
 }
 
 /// Redis's fields as far as they mean something here, then ours.
-pub(crate) fn stats(cache: &mut Cache, _: Call<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn stats(cache: &mut Cache, _: &Call<'_>, reply: &mut Reply<'_>) {
     let usage = cache.usage();
     let allocated = cache.shards.memory().accounted_bytes();
     let dataset = usage.live_bytes + usage.heap_bytes;
@@ -133,13 +133,13 @@ pub(crate) fn stats(cache: &mut Cache, _: Call<'_>, reply: &mut Reply<'_>) {
     }
 }
 
-pub(crate) fn doctor(cache: &mut Cache, _: Call<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn doctor(cache: &mut Cache, _: &Call<'_>, reply: &mut Reply<'_>) {
     let findings = findings(cache);
     let text = if findings.is_empty() { "Nothing is wrong with the memory of this server.\n" } else { &*findings };
     reply.verbatim("txt", text);
 }
 
-pub(crate) fn malloc_stats(cache: &mut Cache, _: Call<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn malloc_stats(cache: &mut Cache, _: &Call<'_>, reply: &mut Reply<'_>) {
     let usage = cache.usage();
     let mut text = String::new();
     let lines = [
@@ -158,11 +158,11 @@ pub(crate) fn malloc_stats(cache: &mut Cache, _: Call<'_>, reply: &mut Reply<'_>
 }
 
 /// The heap keeps no free pages, and free segments follow the limit.
-pub(crate) fn purge(_: &mut Cache, _: Call<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn purge(_: &mut Cache, _: &Call<'_>, reply: &mut Reply<'_>) {
     reply.ok();
 }
 
-pub(crate) fn help(_: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn help(_: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
     answer_help(call, reply);
 }
 

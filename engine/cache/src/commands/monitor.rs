@@ -14,7 +14,7 @@ pub(crate) const MONITOR: Spec = Spec {
     ..Spec::PLAIN
 };
 
-pub(crate) fn monitor(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn monitor(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
     cache.begin_monitor(call.client);
     reply.ok();
 }

@@ -69,7 +69,7 @@ const NO_SUCH_KEY: Refusal = Refusal::text("ERR no such key");
 const SAME_OBJECT: Refusal = Refusal::text("ERR source and destination objects are the same");
 const NO_SUCH_DATABASE: Refusal = Refusal::text("ERR DB index is out of range");
 
-pub(crate) fn rename(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn rename(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let (from, to) = (call.key(), second_key(cache, call)?);
     let is_there = if from.bytes == to.bytes { exists(cache, &from) } else { transfer(cache, &from, &to)? };
     if !is_there {
@@ -79,7 +79,7 @@ pub(crate) fn rename(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -
     Ok(())
 }
 
-pub(crate) fn renamenx(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn renamenx(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let (from, to) = (call.key(), second_key(cache, call)?);
     if !exists(cache, &from) {
         return Err(NO_SUCH_KEY);
@@ -90,7 +90,7 @@ pub(crate) fn renamenx(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>)
     Ok(())
 }
 
-pub(crate) fn copy(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn copy(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let (from, mut to) = (call.key(), second_key(cache, call)?);
     let mut replaces = false;
     let mut options = call.args_from(3).iter();
@@ -112,7 +112,7 @@ pub(crate) fn copy(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> 
     Ok(())
 }
 
-pub(crate) fn move_key(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn move_key(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let from = call.key();
     let to = Key { keyspace: cache.shards.keyspace(database_number(call.arg(2))?), ..from };
     if from.keyspace == to.keyspace {
@@ -130,7 +130,7 @@ fn database_number(text: &[u8]) -> Result<usize, Refusal> {
 }
 
 /// Argument 2 as a key of the client's database.
-fn second_key<'a>(cache: &Cache, call: Call<'a>) -> Result<Key<'a>, Refusal> {
+fn second_key<'a>(cache: &Cache, call: &Call<'a>) -> Result<Key<'a>, Refusal> {
     let bytes = call.arg(2);
     if bytes.len() > KEY_BYTES_MAX {
         return Err(KEY_TOO_LONG);

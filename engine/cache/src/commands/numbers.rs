@@ -32,27 +32,27 @@ pub(crate) const DECRBY: Spec =
     Spec { name: "decrby", arity: 3, summary: "Subtracts from a number; a missing key counts as 0.", ..NUMBER };
 
 #[inline]
-pub(crate) fn incr(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn incr(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     add(cache, call, 1, reply)
 }
 
-pub(crate) fn decr(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn decr(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     add(cache, call, -1, reply)
 }
 
-pub(crate) fn incrby(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn incrby(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let amount = number::parse(call.arg(2)).ok_or(Refusal::NOT_INTEGER)?;
     add(cache, call, amount, reply)
 }
 
-pub(crate) fn decrby(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn decrby(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let amount = number::parse(call.arg(2)).ok_or(Refusal::NOT_INTEGER)?;
     let negated = amount.checked_neg().ok_or(Refusal::text("ERR decrement would overflow"))?;
     add(cache, call, negated, reply)
 }
 
 #[inline]
-fn add(cache: &mut Cache, call: Call<'_>, amount: i64, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+fn add(cache: &mut Cache, call: &Call<'_>, amount: i64, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     const OVERFLOW: Refusal = Refusal::text("ERR increment or decrement would overflow");
     let key = call.key();
     let (old, expires_at_ms, flags) = match cache.shards.get(&key, cache.now.unix_ms) {

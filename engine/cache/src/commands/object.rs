@@ -67,18 +67,18 @@ const NO_IDLE_TIME: Refusal = Refusal::text(
 );
 
 /// OBJECT without a subcommand.
-pub(crate) fn container(_: &mut Cache, call: Call<'_>, _: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn container(_: &mut Cache, call: &Call<'_>, _: &mut Reply<'_>) -> Result<(), Refusal> {
     Err(Refusal::arity(call.command))
 }
 
-pub(crate) fn encoding(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn encoding(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
     match cache.shards.peek(&call.key_at(2), cache.now.unix_ms) {
         Some(item) => reply.bulk(encoding_of(item.value.bytes()).as_bytes()),
         None => reply.null(),
     }
 }
 
-pub(crate) fn freq(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn freq(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let counts = match Counted::by(cache.in_force.policy) {
         Counted::Uses | Counted::Both => true,
         Counted::Time => false,
@@ -92,7 +92,7 @@ pub(crate) fn freq(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> 
     Ok(())
 }
 
-pub(crate) fn idletime(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn idletime(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let counts = match Counted::by(cache.in_force.policy) {
         Counted::Time | Counted::Both => true,
         Counted::Uses => false,
@@ -106,14 +106,14 @@ pub(crate) fn idletime(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>)
 }
 
 /// No two keys share a value.
-pub(crate) fn refcount(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn refcount(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
     match cache.shards.peek(&call.key_at(2), cache.now.unix_ms) {
         Some(_) => reply.integer(1),
         None => reply.null(),
     }
 }
 
-pub(crate) fn help(_: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn help(_: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
     answer_help(call, reply);
 }
 

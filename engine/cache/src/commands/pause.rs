@@ -41,7 +41,7 @@ pub(crate) const WAIT: Spec = Spec {
     ..Spec::PLAIN
 };
 
-pub(crate) fn pause(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn pause(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let all = match call.args_from(3) {
         [] => true,
         [mode] if mode.bytes().eq_ignore_ascii_case(b"all") => true,
@@ -54,12 +54,12 @@ pub(crate) fn pause(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) ->
     Ok(())
 }
 
-pub(crate) fn unpause(cache: &mut Cache, _: Call<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn unpause(cache: &mut Cache, _: &Call<'_>, reply: &mut Reply<'_>) {
     cache.unpause();
     reply.ok();
 }
 
-pub(crate) fn wait(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<Outcome, Refusal> {
+pub(crate) fn wait(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<Outcome, Refusal> {
     let replicas = number::parse(call.arg(1)).ok_or(Refusal::NOT_INTEGER)?;
     let until_us = deadline_us(cache, call.arg(2))?;
     if replicas <= 0 {

@@ -39,7 +39,7 @@ pub(crate) const GETRANGE: Spec = Spec {
 pub(crate) const SUBSTR: Spec =
     Spec { name: "substr", since: "1.0.0", summary: "GETRANGE by its old name.", ..GETRANGE };
 
-pub(crate) fn setrange(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn setrange(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let offset = number::parse(call.arg(2)).ok_or(Refusal::NOT_INTEGER)?;
     let at = usize::try_from(offset).map_err(|_| Refusal::text("ERR offset is out of range"))?;
     let (key, bytes) = (call.key(), call.arg(3));
@@ -56,7 +56,7 @@ pub(crate) fn setrange(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>)
     Ok(())
 }
 
-pub(crate) fn getrange(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn getrange(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let start = number::parse(call.arg(2)).ok_or(Refusal::NOT_INTEGER)?;
     let end = number::parse(call.arg(3)).ok_or(Refusal::NOT_INTEGER)?;
     let Some(item) = cache.read(&call.key()) else {

@@ -66,7 +66,7 @@ struct Options<'a> {
     only_type: Option<&'a [u8]>,
 }
 
-pub(crate) fn scan(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn scan(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let cursor = cursor(call.arg(1)).ok_or(Refusal::text("ERR invalid cursor"))?;
     let options = Options::parse(call)?;
     let wanted = |key: &[u8]| {
@@ -97,7 +97,7 @@ pub(crate) fn scan(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> 
     Ok(())
 }
 
-pub(crate) fn keys(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Outcome {
+pub(crate) fn keys(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Outcome {
     let mut job = Job::keys(call.keyspace, call.arg(1));
     if cache.shards.len(call.keyspace) > SLICE_KEYS as u64 {
         return Outcome::Job(Box::new(job));
@@ -106,7 +106,7 @@ pub(crate) fn keys(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> 
     Outcome::Done
 }
 
-pub(crate) fn randomkey(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn randomkey(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
     match cache.shards.random_key(call.keyspace, cache.now.unix_ms) {
         Some(key) => reply.bulk(&key),
         None => reply.null(),
@@ -114,7 +114,7 @@ pub(crate) fn randomkey(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>
 }
 
 impl<'a> Options<'a> {
-    fn parse(call: Call<'a>) -> Result<Options<'a>, Refusal> {
+    fn parse(call: &Call<'a>) -> Result<Options<'a>, Refusal> {
         let mut options = Options { pattern: None, count: 10, only_type: None };
         for pair in call.args_from(2).chunks(2) {
             let [name, value] = pair else { return Err(Refusal::SYNTAX) };

@@ -89,11 +89,11 @@ pub(crate) const MODULE_HELP: Spec = Spec {
 };
 
 /// A container without a subcommand.
-pub(crate) fn container(_: &mut Cache, call: Call<'_>, _: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn container(_: &mut Cache, call: &Call<'_>, _: &mut Reply<'_>) -> Result<(), Refusal> {
     Err(Refusal::arity(call.command))
 }
 
-pub(crate) fn flush(_: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn flush(_: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let is_mode = |text: &[u8]| text.eq_ignore_ascii_case(b"async") || text.eq_ignore_ascii_case(b"sync");
     match call.args_from(2) {
         [] => {}
@@ -107,11 +107,11 @@ pub(crate) fn flush(_: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Res
     Ok(())
 }
 
-pub(crate) fn list(_: &mut Cache, _: Call<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn list(_: &mut Cache, _: &Call<'_>, reply: &mut Reply<'_>) {
     reply.array(0);
 }
 
-pub(crate) fn function_stats(_: &mut Cache, _: Call<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn function_stats(_: &mut Cache, _: &Call<'_>, reply: &mut Reply<'_>) {
     reply.map(2);
     reply.bulk(b"running_script");
     reply.null();
@@ -119,13 +119,13 @@ pub(crate) fn function_stats(_: &mut Cache, _: Call<'_>, reply: &mut Reply<'_>) 
     reply.map(0);
 }
 
-pub(crate) fn script_exists(_: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn script_exists(_: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
     let scripts = call.args_from(2);
     reply.array(scripts.len());
     scripts.iter().for_each(|_| reply.integer(0));
 }
 
-pub(crate) fn help(_: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn help(_: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
     answer_help(call, reply);
 }
 

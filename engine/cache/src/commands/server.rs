@@ -125,7 +125,7 @@ pub(crate) const READONLY: Spec = Spec {
 
 pub(crate) const READWRITE: Spec = Spec { name: "readwrite", ..READONLY };
 
-pub(crate) fn time(cache: &mut Cache, _: Call<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn time(cache: &mut Cache, _: &Call<'_>, reply: &mut Reply<'_>) {
     const MICROSECONDS: u64 = 1_000_000;
     let unix_us = cache.now.unix_us();
     reply.array(2);
@@ -134,12 +134,12 @@ pub(crate) fn time(cache: &mut Cache, _: Call<'_>, reply: &mut Reply<'_>) {
     }
 }
 
-pub(crate) fn lastsave(cache: &mut Cache, _: Call<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn lastsave(cache: &mut Cache, _: &Call<'_>, reply: &mut Reply<'_>) {
     let uptime_ms = cache.now.mono_us.saturating_sub(cache.facts.started_us) / 1000;
     reply.integer((cache.now.unix_ms.saturating_sub(uptime_ms) / 1000) as i64);
 }
 
-pub(crate) fn role(_: &mut Cache, _: Call<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn role(_: &mut Cache, _: &Call<'_>, reply: &mut Reply<'_>) {
     reply.array(3);
     reply.bulk(b"master");
     reply.integer(0);
@@ -147,7 +147,7 @@ pub(crate) fn role(_: &mut Cache, _: Call<'_>, reply: &mut Reply<'_>) {
 }
 
 /// Takes VERSION and whatever belongs to it, as Redis does.
-pub(crate) fn lolwut(_: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn lolwut(_: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     if let [name, version, ..] = call.args_from(1)
         && name.bytes().eq_ignore_ascii_case(b"version")
     {
@@ -157,7 +157,7 @@ pub(crate) fn lolwut(_: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Re
     Ok(())
 }
 
-pub(crate) fn waitaof(_: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn waitaof(_: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let local = number::parse(call.arg(1)).ok_or(Refusal::NOT_INTEGER)?;
     if !(0..=1).contains(&local) {
         return Err(Refusal::text("ERR value is out of range, value must between 0 and 1"));
@@ -184,7 +184,7 @@ fn check_timeout(text: &[u8]) -> Result<(), Refusal> {
     }
 }
 
-pub(crate) fn replicaof(_: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn replicaof(_: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     if !(call.arg(1).eq_ignore_ascii_case(b"no") && call.arg(2).eq_ignore_ascii_case(b"one")) {
         return Err(Refusal::text("ERR this server cannot be a replica"));
     }
@@ -192,11 +192,11 @@ pub(crate) fn replicaof(_: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) ->
     Ok(())
 }
 
-pub(crate) fn save(_: &mut Cache, _: Call<'_>, _: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn save(_: &mut Cache, _: &Call<'_>, _: &mut Reply<'_>) -> Result<(), Refusal> {
     Err(NO_SNAPSHOTS)
 }
 
-pub(crate) fn bgsave(_: &mut Cache, call: Call<'_>, _: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn bgsave(_: &mut Cache, call: &Call<'_>, _: &mut Reply<'_>) -> Result<(), Refusal> {
     match call.args_from(1) {
         [] => Err(NO_SNAPSHOTS),
         [word] if word.bytes().eq_ignore_ascii_case(b"schedule") => Err(NO_SNAPSHOTS),
@@ -204,20 +204,20 @@ pub(crate) fn bgsave(_: &mut Cache, call: Call<'_>, _: &mut Reply<'_>) -> Result
     }
 }
 
-pub(crate) fn bgrewriteaof(_: &mut Cache, _: Call<'_>, _: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn bgrewriteaof(_: &mut Cache, _: &Call<'_>, _: &mut Reply<'_>) -> Result<(), Refusal> {
     Err(NO_APPEND_ONLY_FILE)
 }
 
-pub(crate) fn cluster(_: &mut Cache, _: Call<'_>, _: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn cluster(_: &mut Cache, _: &Call<'_>, _: &mut Reply<'_>) -> Result<(), Refusal> {
     Err(Refusal::text("ERR This instance has cluster support disabled"))
 }
 
 /// CLUSTER without a subcommand.
-pub(crate) fn cluster_container(_: &mut Cache, call: Call<'_>, _: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn cluster_container(_: &mut Cache, call: &Call<'_>, _: &mut Reply<'_>) -> Result<(), Refusal> {
     Err(Refusal::arity(call.command))
 }
 
-pub(crate) fn cluster_help(_: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn cluster_help(_: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
     answer_help(call, reply);
 }
 

@@ -63,7 +63,7 @@ pub(super) enum Deadline {
 }
 
 #[inline]
-pub(crate) fn set(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn set(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     if call.len() > 3 {
         return set_with_options(cache, call, reply);
     }
@@ -73,7 +73,7 @@ pub(crate) fn set(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> R
     Ok(())
 }
 
-pub(crate) fn setnx(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn setnx(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let key = call.key();
     let is_missing = cache.shards.get(&key, cache.now.unix_ms).is_none();
     if is_missing {
@@ -84,15 +84,15 @@ pub(crate) fn setnx(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) ->
     Ok(())
 }
 
-pub(crate) fn setex(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn setex(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     set_for(cache, call, Unit::Seconds, reply)
 }
 
-pub(crate) fn psetex(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn psetex(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     set_for(cache, call, Unit::Milliseconds, reply)
 }
 
-fn set_for(cache: &mut Cache, call: Call<'_>, unit: Unit, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+fn set_for(cache: &mut Cache, call: &Call<'_>, unit: Unit, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let number = number::parse(call.arg(2)).ok_or(Refusal::NOT_INTEGER)?;
     let at_ms = set_deadline_ms(number, unit, cache.now.unix_ms).ok_or_else(|| invalid(call))?;
     let put = Put { value: value_of(call.request.args()[3]), expires_at_ms: Some(at_ms), flags: 0 };
@@ -101,7 +101,7 @@ fn set_for(cache: &mut Cache, call: Call<'_>, unit: Unit, reply: &mut Reply<'_>)
     Ok(())
 }
 
-fn set_with_options(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+fn set_with_options(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let now_ms = cache.now.unix_ms;
     let options = Options::parse(call, now_ms)?;
     let key = call.key();
@@ -135,7 +135,7 @@ fn set_with_options(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) ->
 }
 
 impl<'a> Options<'a> {
-    fn parse(call: Call<'a>, now_ms: u64) -> Result<Options<'a>, Refusal> {
+    fn parse(call: &Call<'a>, now_ms: u64) -> Result<Options<'a>, Refusal> {
         let (mut condition, mut answer_old) = (Condition::Always, false);
         let mut deadline = DeadlineOption::default();
         let mut rest = call.args_from(3).iter().map(|arg| arg.bytes());
@@ -200,14 +200,14 @@ impl<'a> DeadlineOption<'a> {
     }
 
     /// The deadline in Unix milliseconds. To be asked last: a syntax error further right goes before a bad number.
-    pub fn resolve(self, call: Call<'_>, now_ms: u64) -> Result<Option<u64>, Refusal> {
+    pub fn resolve(self, call: &Call<'_>, now_ms: u64) -> Result<Option<u64>, Refusal> {
         let Some((unit, text)) = self.given else { return Ok(None) };
         let number = number::parse(text).ok_or(Refusal::NOT_INTEGER)?;
         set_deadline_ms(number, unit, now_ms).map(Some).ok_or_else(|| invalid(call))
     }
 }
 
-fn invalid(call: Call<'_>) -> Refusal {
+fn invalid(call: &Call<'_>) -> Refusal {
     Refusal::new(format!("ERR invalid expire time in '{}' command", call.command.name()))
 }
 

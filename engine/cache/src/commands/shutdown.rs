@@ -16,7 +16,7 @@ pub(crate) const SHUTDOWN: Spec = Spec {
     ..Spec::PLAIN
 };
 
-pub(crate) fn shutdown(cache: &mut Cache, call: Call<'_>, _: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn shutdown(cache: &mut Cache, call: &Call<'_>, _: &mut Reply<'_>) -> Result<(), Refusal> {
     let (mut save, mut nosave, mut abort, mut other) = (false, false, false, false);
     for option in call.args_from(1) {
         match option.bytes().to_ascii_lowercase().as_slice() {

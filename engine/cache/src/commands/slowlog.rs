@@ -58,11 +58,11 @@ const COUNT_DEFAULT: usize = 10;
 const BAD_COUNT: Refusal = Refusal::text("ERR count should be greater than or equal to -1");
 
 /// SLOWLOG without a subcommand never passes the arity check.
-pub(crate) fn container(_: &mut Cache, call: Call<'_>, _: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn container(_: &mut Cache, call: &Call<'_>, _: &mut Reply<'_>) -> Result<(), Refusal> {
     Err(Refusal::arity(call.command))
 }
 
-pub(crate) fn get(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn get(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let count = match call.args_from(2) {
         [] => COUNT_DEFAULT,
         [count] => match number::parse(count.bytes()) {
@@ -86,16 +86,16 @@ pub(crate) fn get(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> R
     Ok(())
 }
 
-pub(crate) fn len(cache: &mut Cache, _: Call<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn len(cache: &mut Cache, _: &Call<'_>, reply: &mut Reply<'_>) {
     reply.integer(cache.slowlog.len() as i64);
 }
 
-pub(crate) fn reset(cache: &mut Cache, _: Call<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn reset(cache: &mut Cache, _: &Call<'_>, reply: &mut Reply<'_>) {
     cache.slowlog.reset();
     reply.ok();
 }
 
-pub(crate) fn help(_: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn help(_: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
     super::command::answer_help(call, reply);
 }
 

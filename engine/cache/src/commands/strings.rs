@@ -74,11 +74,11 @@ pub(crate) const STRLEN: Spec = Spec {
 };
 
 #[inline]
-pub(crate) fn get(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn get(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
     answer_value(cache, &call.key(), reply);
 }
 
-pub(crate) fn mget(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn mget(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     call.check_keys(1)?;
     reply.array(call.len() - 1);
     for_each_key(cache, call, 1, |cache, key, _| {
@@ -87,7 +87,7 @@ pub(crate) fn mget(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> 
     })
 }
 
-pub(crate) fn mset(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn mset(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     if call.len().is_multiple_of(2) {
         return Err(Refusal::arity(call.command));
     }
@@ -121,7 +121,7 @@ pub(super) fn check_room<'a>(
     Ok(cache.shards.make_room_for_all(bytes, count, &mut cache.statistics)?)
 }
 
-pub(crate) fn append(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn append(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let key = call.key();
     let tail = call.request.args()[2];
     let Some(item) = cache.shards.get(&key, cache.now.unix_ms) else {
@@ -142,7 +142,7 @@ pub(crate) fn append(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -
     Ok(())
 }
 
-pub(crate) fn strlen(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn strlen(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
     let length = cache.read(&call.key()).map_or(0, |item| item.value.bytes().len());
     reply.integer(length as i64);
 }
@@ -171,7 +171,7 @@ const KEYS_PER_BATCH: usize = 16;
 /// Calls `each` with every `step`th argument from 1 on as a key, and its index. Their cache misses overlap.
 pub(crate) fn for_each_key<'a>(
     cache: &mut Cache,
-    call: Call<'a>,
+    call: &Call<'a>,
     step: usize,
     mut each: impl FnMut(&mut Cache, &Key<'a>, usize) -> Result<(), Refusal>,
 ) -> Result<(), Refusal> {

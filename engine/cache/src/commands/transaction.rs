@@ -63,13 +63,13 @@ pub(crate) const UNWATCH: Spec = Spec {
     ..TRANSACTION
 };
 
-pub(crate) fn multi(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn multi(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
     let begun = cache.clients.get_mut(call.client).begin_transaction();
     assert!(begun, "MULTI is refused inside a transaction before it gets here");
     reply.ok();
 }
 
-pub(crate) fn exec(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<Outcome, Refusal> {
+pub(crate) fn exec(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<Outcome, Refusal> {
     let Some(transaction) = cache.take_transaction(call.client) else {
         return Err(Refusal::text("ERR EXEC without MULTI"));
     };
@@ -91,7 +91,7 @@ pub(crate) fn exec(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> 
     Ok(outcome)
 }
 
-pub(crate) fn discard(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn discard(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     if cache.take_transaction(call.client).is_none() {
         return Err(Refusal::text("ERR DISCARD without MULTI"));
     }
@@ -100,7 +100,7 @@ pub(crate) fn discard(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) 
     Ok(())
 }
 
-pub(crate) fn watch(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+pub(crate) fn watch(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     call.check_keys(1)?;
     let keys = call.args_from(1);
     if !cache.may_hold(keys.len(), keys.iter().map(|key| key.bytes().len()).sum()) {
@@ -114,7 +114,7 @@ pub(crate) fn watch(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) ->
     Ok(())
 }
 
-pub(crate) fn unwatch(cache: &mut Cache, call: Call<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn unwatch(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
     cache.unwatch(call.client);
     reply.ok();
 }

@@ -178,6 +178,7 @@ impl Rig {
         let mut reply = Reply::new(&mut bytes, &mut splices, version);
         let request = Request::new(&args);
         let prepared = self.cache.prepare(self.client, request);
+        self.cache.prefetch_slot(&prepared);
         self.cache.prefetch_bucket(&prepared);
         self.cache.prefetch_record(&prepared);
         if let Outcome::Job(mut job) = self.cache.execute(self.client, &prepared, request, &mut reply) {

@@ -217,7 +217,15 @@ impl Store {
         }
     }
 
-    /// First stage of a batched lookup: starts to load the line of the index where the key would be.
+    /// First stage of a batched lookup: starts to load what says where the slot's part of the index is.
+    #[inline]
+    pub fn prefetch_slot(&self, keyspace: Keyspace, place: Place) {
+        if let Some(keyspace) = self.keyspaces.get(usize::from(keyspace.0)) {
+            crate::raw::prefetch(&keyspace.slots, usize::from(place.slot.wrapping_sub(self.slots.start)));
+        }
+    }
+
+    /// Second stage: starts to load the line of the index where the key would be.
     #[inline]
     pub fn prefetch_bucket(&self, keyspace: Keyspace, place: Place) {
         if let Some(slot) = self.slot(keyspace, place) {
@@ -225,7 +233,7 @@ impl Store {
         }
     }
 
-    /// Second stage: compares tags and starts to load the records of the candidates.
+    /// Third stage: compares tags and starts to load the records of the candidates.
     #[inline]
     pub fn prefetch_record(&self, keyspace: Keyspace, place: Place) {
         if let Some(slot) = self.slot(keyspace, place) {
