@@ -32,7 +32,8 @@ const BUFFER_BYTES: usize = 4096;
 /// Buffers of exactly one page would all start in the same L1 set.
 const BUFFER_STRIDE: usize = BUFFER_BYTES + 64;
 const BUFFER_GROUP: u16 = 0;
-/// Arguments that are kept; further ones are skipped (SET's options are ignored anyway).
+/// Arguments that are kept without an allocation; further ones are skipped (SET's options are ignored anyway), except
+/// those of MGET.
 const ARGS_MAX: usize = 4;
 const BACKLOG: i32 = 1024;
 /// `IORING_RECVSEND_POLL_FIRST`: a fresh connection has sent nothing yet, so do not try before it is readable.
@@ -419,6 +420,8 @@ fn answer_all(input: &[u8], map: &mut Map, replies: &mut Vec<u8>) -> Result<usiz
 struct Args<'a> {
     args: [&'a [u8]; ARGS_MAX],
     count: usize,
+    /// Keys of an MGET past `args`.
+    more: Vec<&'a [u8]>,
 }
 
 impl<'a> Args<'a> {
@@ -426,6 +429,8 @@ impl<'a> Args<'a> {
         if let Some(place) = self.args.get_mut(self.count) {
             *place = arg;
             self.count += 1;
+        } else if self.args[0].eq_ignore_ascii_case(b"MGET") {
+            self.more.push(arg);
         }
     }
 
@@ -481,16 +486,30 @@ fn parse_inline<'a>(input: &'a [u8], args: &mut Args<'a>) -> Option<usize> {
 
 fn answer(args: &Args<'_>, map: &mut Map, replies: &mut Vec<u8>) {
     match args.as_slice() {
-        [name, key] if name.eq_ignore_ascii_case(b"GET") => match map.get(*key) {
-            Some(value) => push_bulk(replies, value),
-            None => replies.extend_from_slice(b"$-1\r\n"),
-        },
+        [name, key] if name.eq_ignore_ascii_case(b"GET") => get(key, map, replies),
         [name, key, value, ..] if name.eq_ignore_ascii_case(b"SET") => {
             set(map, key, value);
             replies.extend_from_slice(b"+OK\r\n");
         }
+        [name, keys @ ..] if name.eq_ignore_ascii_case(b"MGET") => get_many(keys, &args.more, map, replies),
         [name, rest @ ..] => answer_rarely(name, rest, map, replies),
         [] => {}
+    }
+}
+
+fn get(key: &[u8], map: &Map, replies: &mut Vec<u8>) {
+    match map.get(key) {
+        Some(value) => push_bulk(replies, value),
+        None => replies.extend_from_slice(b"$-1\r\n"),
+    }
+}
+
+fn get_many(keys: &[&[u8]], more: &[&[u8]], map: &Map, replies: &mut Vec<u8>) {
+    replies.push(b'*');
+    replies.extend_from_slice(itoa::Buffer::new().format(keys.len() + more.len()).as_bytes());
+    replies.extend_from_slice(b"\r\n");
+    for key in keys.iter().chain(more) {
+        get(key, map, replies);
     }
 }
 
@@ -555,6 +574,8 @@ mod tests {
         check("*2\r\n$3\r\nGET\r\n$1\r\nk\r\n", 20, "$1\r\nv\r\n");
         check("*2\r\n$3\r\nGET\r\n$1\r\nx\r\n", 20, "$-1\r\n");
         check("*3\r\n$3\r\nset\r\n$1\r\nx\r\n$2\r\nab\r\n*2\r\n$3\r\nGET\r\n$1\r\nx\r\n", 48, "+OK\r\n$2\r\nab\r\n");
+        check("*3\r\n$4\r\nmget\r\n$1\r\nk\r\n$1\r\nx\r\n", 28, "*2\r\n$1\r\nv\r\n$-1\r\n");
+        check("MGET x k x k k\r\n", 16, "*5\r\n$-1\r\n$1\r\nv\r\n$-1\r\n$1\r\nv\r\n$1\r\nv\r\n");
         check("PING\r\n*1\r\n$4\r\nPING\r\n", 20, "+PONG\r\n+PONG\r\n");
     }
 

@@ -130,7 +130,8 @@ fn compare(options: &Options, stop: &AtomicBool) -> io::Result<()> {
     if peers.is_empty() {
         return Err(io::Error::other("none of the servers is installed"));
     }
-    let mut report = CompareReport::new(Machine::read(options.server_core), options.setting());
+    let mut report =
+        CompareReport::new(Machine::read(options.server_core), options.setting(), options.requests.keys_per_get);
     report.absent = absent;
     print!("{}", report.headline());
     if options.memory.is_wanted() {
@@ -279,8 +280,9 @@ impl Options {
     fn setting(&self) -> String {
         let requests = &self.requests;
         format!(
-            "{} connections, {} keys {}, SET:GET {}, values {}, {} rounds of {} s",
+            "{} connections{}, {} keys {}, SET:GET {}, values {}, {} rounds of {} s",
             self.connections,
+            load::per_get(requests.keys_per_get),
             crate::figures::grouped(requests.keys),
             requests.distribution,
             requests.ratio,

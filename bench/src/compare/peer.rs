@@ -74,18 +74,14 @@ impl Kind {
         }
     }
 
-    /// One core, no persistence, loopback only.
+    /// One core, no persistence, loopback only, and no port but `port`: several of a kind run at once.
     pub fn arguments(self, port: u16, core: usize, limit_mib: u64) -> Vec<String> {
         let text = match self {
-            Kind::Pinion => {
-                format!("--port {port} --memcached-port 0 --cores {core} --spin-us 0 --maxmemory {limit_mib}mb")
-            }
+            Kind::Pinion => return pinion(&format!("--port {port} --memcached-port 0"), core, limit_mib),
+            Kind::PinionMemcached => return pinion(&format!("--port 0 --memcached-port {port}"), core, limit_mib),
             Kind::PinionGlommio => {
                 let same = Kind::Pinion.arguments(port, core, limit_mib);
                 return ["--runtime", "glommio"].into_iter().map(String::from).chain(same).collect();
-            }
-            Kind::PinionMemcached => {
-                format!("--port 0 --memcached-port {port} --cores {core} --spin-us 0 --maxmemory {limit_mib}mb")
             }
             Kind::Floor => format!("floor --port {port} --core {core}"),
             // No limit: these two are cheapest without one.
@@ -101,6 +97,13 @@ impl Kind {
         };
         text.split(' ').map(String::from).collect()
     }
+}
+
+/// This project's server on `ports` and no other: metrics, which would take their default port, are off.
+fn pinion(ports: &str, core: usize, limit_mib: u64) -> Vec<String> {
+    let options = format!("{ports} --cores {core} --spin-us 0 --maxmemory {limit_mib}mb --metrics-bind");
+    // No address is an empty argument.
+    options.split(' ').map(String::from).chain([String::new()]).collect()
 }
 
 /// memcached refuses to run as root unless told to.
@@ -257,6 +260,21 @@ mod tests {
     fn nonsense_is_refused() {
         for program in ["redis", "redis=", "nginx=/usr/sbin/nginx"] {
             assert!(find_all(&[], &[program.to_owned()]).is_err(), "{program}");
+        }
+    }
+
+    #[test]
+    fn pinion_is_told_to_listen_on_one_port_alone() {
+        for (kind, ports) in [
+            (Kind::Pinion, ["--port 7", "--memcached-port 0"]),
+            (Kind::PinionGlommio, ["--port 7", "--memcached-port 0"]),
+            (Kind::PinionMemcached, ["--port 0", "--memcached-port 7"]),
+        ] {
+            let arguments = kind.arguments(7, 0, 1);
+            let pairs: Vec<String> = arguments.windows(2).map(|pair| pair.join(" ")).collect();
+            for pair in ports.into_iter().chain(["--metrics-bind "]) {
+                assert!(pairs.iter().any(|found| found == pair), "{kind:?}: {pair}: {arguments:?}");
+            }
         }
     }
 

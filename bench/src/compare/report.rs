@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::memory::MemoryReport;
 use crate::figures::{cpu_micros, grouped, median, micros};
 use crate::host::Machine;
-use crate::load::report::Latency;
+use crate::load::per_get;
+use crate::load::report::{Latency, one_key};
 use crate::table::Table;
 
 /// Above this share of the server's core used by others, figures deserve a warning.
@@ -44,7 +45,7 @@ pub struct CellReport {
     pub pipeline: u32,
     /// Requests per second of an open loop.
     pub open_rate: Option<f64>,
-    /// GETs of all rounds that found nothing.
+    /// Keys that reads of all rounds did not find.
     pub misses: u64,
     /// Requests of all rounds with a wrong answer or none.
     pub faults: u64,
@@ -84,6 +85,9 @@ pub struct CompareReport {
     pub machine: Machine,
     /// What was asked.
     pub setting: String,
+    /// Keys that every read asked for.
+    #[serde(default = "one_key")]
+    pub keys_per_get: u32,
     /// Name, version and program of each server.
     pub servers: Vec<String>,
     /// What is missing, and why.
@@ -96,10 +100,11 @@ pub struct CompareReport {
 
 impl CompareReport {
     /// Nothing measured yet.
-    pub fn new(machine: Machine, setting: String) -> CompareReport {
+    pub fn new(machine: Machine, setting: String, keys_per_get: u32) -> CompareReport {
         CompareReport {
             machine,
             setting,
+            keys_per_get,
             servers: Vec::new(),
             absent: Vec::new(),
             cells: Vec::new(),
@@ -138,7 +143,7 @@ impl CompareReport {
                     )
                 }
             };
-            let _ = write!(out, "\n{title}\n{}", speed_table(cells));
+            let _ = write!(out, "\n{title}{}\n{}", per_get(self.keys_per_get), speed_table(cells));
         }
         if !self.memory.is_empty() {
             let _ = write!(out, "{}", super::memory::describe(&self.memory));
@@ -162,7 +167,7 @@ impl CompareReport {
             }
             if cell.misses > 0 {
                 lines.push(format!(
-                    "{name}: {} reads found nothing, though every key was written",
+                    "{name}: {} keys were not found, though every one was written",
                     grouped(cell.misses)
                 ));
             }
@@ -229,7 +234,7 @@ mod tests {
     }
 
     fn report() -> CompareReport {
-        let mut report = CompareReport::new(Machine::default(), "setting".into());
+        let mut report = CompareReport::new(Machine::default(), "setting".into(), 1);
         report.cells =
             vec![cell("pinion", &[0.5, 0.6, 0.4]), cell("floor", &[0.4, 0.4, 0.4]), cell("redis", &[1.0, 2.4, 0.8])];
         report
@@ -255,7 +260,7 @@ mod tests {
         report.cells[1].misses = 3;
         report.absent.push("valkey: no valkey-server".into());
         let text = report.describe();
-        for part in ["others used 40 %", "floor, pipeline 16: 3 reads found nothing", "left out: valkey"] {
+        for part in ["others used 40 %", "floor, pipeline 16: 3 keys were not found", "left out: valkey"] {
             assert!(text.contains(part), "{part}: {text}");
         }
     }
@@ -265,5 +270,12 @@ mod tests {
         let text = serde_json::to_string(&report()).unwrap();
         let back: CompareReport = serde_json::from_str(&text).unwrap();
         assert_eq!(back.describe(), report().describe());
+    }
+
+    #[test]
+    fn the_heading_says_how_many_keys_a_read_asks_for() {
+        let text = CompareReport { keys_per_get: 100, ..report() }.describe();
+        assert!(text.contains("closed loop, pipeline 16, 100 keys per get\n"), "{text}");
+        assert!(report().describe().contains("closed loop, pipeline 16\n"));
     }
 }

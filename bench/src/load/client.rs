@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use mio::{Events, Poll, Token};
 
+use super::answer::Answer;
 use super::connection::Connection;
 use super::pace::{Arrivals, Pace};
 use super::protocol::Protocol;
 use super::tally::Tally;
 use super::target::Target;
-use super::workload::{Generator, Order, Workload};
+use super::workload::{Generator, Order, Question, Workload};
 use crate::clock::{Clock, Nanos, nanos};
 use crate::cpu;
 
@@ -85,6 +86,8 @@ pub struct Outcome {
     pub elapsed_ns: Nanos,
     /// CPU time that the server's process used meanwhile.
     pub server_cpu_ns: Option<u64>,
+    /// Keys that every read asked for.
+    pub keys_per_get: u32,
 }
 
 /// Told now and then how far a run is, from 0 to 1.
@@ -99,7 +102,7 @@ pub fn drive(load: &Load<'_>, on_progress: OnProgress<'_>, stop: &AtomicBool) ->
     let elapsed_ns = clock.now();
     let cpu_after = load.pid.map(cpu::process_ns).transpose()?;
     let server_cpu_ns = cpu_before.zip(cpu_after).map(|(before, after)| after.saturating_sub(before));
-    Ok(Outcome { tally: client.tally, elapsed_ns, server_cpu_ns })
+    Ok(Outcome { tally: client.tally, elapsed_ns, server_cpu_ns, keys_per_get: load.workload.keys_per_get })
 }
 
 struct Client {
@@ -203,7 +206,7 @@ impl Client {
         let count = u64::from(count).min(self.budget);
         let Some(connection) = &mut self.connections[slot] else { return };
         for _ in 0..count {
-            connection.ask(since, |out| self.generator.write(out));
+            connection.ask(since, |out, keys| self.generator.write(out, keys));
         }
         if self.budget != u64::MAX {
             self.budget -= count;
@@ -241,13 +244,23 @@ impl Client {
                     Err(e) => return self.lose(slot, &e.to_string()),
                 };
             let now = clock.now();
-            let (tally, generator, verifies) = (&mut self.tally, &self.generator, self.verifies);
+            let (tally, generator, verifies) = (&mut self.tally, &mut self.generator, self.verifies);
             let mut replies: u32 = 0;
-            let received = connection.receive(self.protocol, &self.buffer[..read], |pending, answer| {
+            let received = connection.receive(self.protocol, &self.buffer[..read], |pending, keys, answer| {
                 replies += 1;
-                let key = pending.question.key;
-                let is_right = |value: &[u8]| !verifies || generator.is_right(key, value);
-                tally.count(pending.question, answer, now.saturating_sub(pending.since), is_right);
+                let latency = now.saturating_sub(pending.since);
+                match (pending.question, answer) {
+                    (Question::GetMany { .. }, Answer::Items(items)) => {
+                        tally.count_many(generator.judge(keys.copied(), &items, verifies), latency);
+                    }
+                    (Question::GetMany { .. } | Question::Set { .. }, answer) => {
+                        tally.count(pending.question, answer, latency, |_| false);
+                    }
+                    (Question::Get { key }, answer) => {
+                        let is_right = |value: &[u8]| !verifies || generator.is_right(key, value);
+                        tally.count(pending.question, answer, latency, is_right);
+                    }
+                }
             });
             self.pending -= u64::from(replies);
             if received.is_err() {

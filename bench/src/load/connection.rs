@@ -1,11 +1,11 @@
 //! One client connection: requests out, replies in, in order.
 
-use std::collections::VecDeque;
+use std::collections::{VecDeque, vec_deque};
 use std::io::{self, Read, Write};
 
 use mio::net::{TcpStream, UnixStream};
 
-use super::answer::{Answer, Scan};
+use super::answer::{Answer, ItemSpan, Scan};
 use super::protocol::Protocol;
 use super::target::Target;
 use super::workload::Question;
@@ -31,7 +31,14 @@ pub struct Connection {
     written: usize,
     tail: Vec<u8>,
     pending: VecDeque<Pending>,
+    /// Keys of the reads of many keys among `pending`, in order.
+    keys: VecDeque<u64>,
+    /// Room for the items of one reply.
+    spans: Vec<ItemSpan>,
 }
+
+/// The keys of a read of many, in the order asked; none of any other request.
+pub type AskedKeys<'a> = vec_deque::Iter<'a, u64>;
 
 enum Stream {
     Tcp(TcpStream),
@@ -54,7 +61,19 @@ impl Connection {
                 Stream::Unix(UnixStream::from_std(stream))
             }
         };
-        Ok(Connection { stream, out: Vec::new(), written: 0, tail: Vec::new(), pending: VecDeque::new() })
+        Ok(Connection::new(stream))
+    }
+
+    fn new(stream: Stream) -> Connection {
+        Connection {
+            stream,
+            out: Vec::new(),
+            written: 0,
+            tail: Vec::new(),
+            pending: VecDeque::new(),
+            keys: VecDeque::new(),
+            spans: Vec::new(),
+        }
     }
 
     /// Reports readiness to `registry` under `token`.
@@ -71,9 +90,10 @@ impl Connection {
         self.pending.len()
     }
 
-    /// Adds a request that `write` appends; it leaves with the next [`Connection::flush`].
-    pub fn ask(&mut self, since: Nanos, write: impl FnOnce(&mut Vec<u8>) -> Question) {
-        let question = write(&mut self.out);
+    /// Adds a request that `write` appends, and its keys if they are many; it leaves with the next
+    /// [`Connection::flush`].
+    pub fn ask(&mut self, since: Nanos, write: impl FnOnce(&mut Vec<u8>, &mut VecDeque<u64>) -> Question) {
+        let question = write(&mut self.out, &mut self.keys);
         self.pending.push_back(Pending { question, since });
     }
 
@@ -113,20 +133,25 @@ impl Connection {
         }
     }
 
-    /// Hands every reply that is complete with `bytes` to `each`, with its request.
+    /// Hands every reply that is complete with `bytes` to `each`, with its request and the keys of
+    /// that.
     pub fn receive(
         &mut self,
         protocol: Protocol,
         bytes: &[u8],
-        mut each: impl FnMut(Pending, Answer<'_>),
+        mut each: impl FnMut(Pending, AskedKeys<'_>, Answer<'_>),
     ) -> Result<(), OutOfStep> {
-        let Connection { tail, pending, .. } = self;
+        let Connection { tail, pending, keys, spans, .. } = self;
         let mut take = |input: &[u8]| {
             let mut at = 0;
             loop {
-                match protocol.scan(&input[at..]) {
+                let key_count = pending.front().map_or(0, |pending| pending.question.keys_kept());
+                let rest = &input[at..];
+                let scan = if key_count > 0 { protocol.scan_items(rest, spans) } else { protocol.scan(rest) };
+                match scan {
                     Scan::Reply(answer, consumed) => {
-                        each(pending.pop_front().ok_or(OutOfStep)?, answer);
+                        each(pending.pop_front().ok_or(OutOfStep)?, keys.range(..key_count), answer);
+                        keys.drain(..key_count);
                         at += consumed;
                     }
                     Scan::Incomplete => return Ok(at),
@@ -153,15 +178,9 @@ mod tests {
     /// A connection to nobody, with `count` GETs under way.
     fn waiting(count: u64) -> Connection {
         let (stream, _peer) = UnixStream::pair().unwrap();
-        let mut connection = Connection {
-            stream: Stream::Unix(stream),
-            out: vec![],
-            written: 0,
-            tail: vec![],
-            pending: VecDeque::new(),
-        };
+        let mut connection = Connection::new(Stream::Unix(stream));
         for key in 0..count {
-            connection.ask(key, |_| Question { key, is_set: false });
+            connection.ask(key, |_, _| Question::Get { key });
         }
         connection
     }
@@ -173,7 +192,9 @@ mod tests {
             let mut connection = waiting(4);
             let mut seen = Vec::new();
             for bytes in stream.chunks(fragment) {
-                let each = |pending: Pending, answer: Answer<'_>| seen.push((pending.since, format!("{answer:?}")));
+                let each = |pending: Pending, _: AskedKeys<'_>, answer: Answer<'_>| {
+                    seen.push((pending.since, format!("{answer:?}")))
+                };
                 connection.receive(Protocol::Resp, bytes, each).unwrap();
             }
             assert_eq!((connection.pending_count(), connection.tail.len()), (0, 0));
@@ -183,8 +204,35 @@ mod tests {
     }
 
     #[test]
+    fn reads_of_many_keys_meet_their_keys_at_any_fragmentation() {
+        let stream = b"$1\r\na\r\n*2\r\n$1\r\nb\r\n$-1\r\n$-1\r\n-ERR no\r\n*1\r\n$1\r\nc\r\n";
+        for fragment in 1..=stream.len() {
+            let mut connection = waiting(1);
+            for (keys, is_many) in [(&[7, 8][..], true), (&[1], false), (&[9, 10, 11], true), (&[12], true)] {
+                connection.ask(0, |_, kept| {
+                    if !is_many {
+                        return Question::Get { key: keys[0] };
+                    }
+                    kept.extend(keys);
+                    Question::GetMany { count: keys.len() as u32 }
+                });
+            }
+            let mut seen: Vec<(Vec<u64>, usize)> = Vec::new();
+            for bytes in stream.chunks(fragment) {
+                let each = |_, keys: AskedKeys<'_>, answer: Answer<'_>| {
+                    let items = if let Answer::Items(items) = answer { items.len() } else { 0 };
+                    seen.push((keys.copied().collect(), items));
+                };
+                connection.receive(Protocol::Resp, bytes, each).unwrap();
+            }
+            assert_eq!(seen, [(vec![], 0), (vec![7, 8], 2), (vec![], 0), (vec![9, 10, 11], 0), (vec![12], 1)]);
+            assert_eq!((connection.pending_count(), connection.keys.len()), (0, 0));
+        }
+    }
+
+    #[test]
     fn a_reply_to_nothing_is_out_of_step() {
-        assert!(waiting(0).receive(Protocol::Resp, b"+OK\r\n", |_, _| {}).is_err());
-        assert!(waiting(1).receive(Protocol::Resp, b"nonsense", |_, _| {}).is_err());
+        assert!(waiting(0).receive(Protocol::Resp, b"+OK\r\n", |_, _, _| {}).is_err());
+        assert!(waiting(1).receive(Protocol::Resp, b"nonsense", |_, _, _| {}).is_err());
     }
 }

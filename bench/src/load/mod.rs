@@ -40,6 +40,8 @@ pub const FILL_CONNECTIONS: usize = 4;
 /// See [`FILL_CONNECTIONS`].
 pub const FILL_PIPELINE: u32 = 64;
 const DEFAULT_SECONDS: f64 = 10.0;
+/// Keys per read at most: a request of some 150 KB, which every server of the comparison takes.
+const KEYS_PER_GET_MAX: u32 = 10_000;
 
 /// Flags of `pinion-bench load`.
 #[derive(clap::Args)]
@@ -108,6 +110,10 @@ pub struct RequestOptions {
     /// Number of keys
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=1 << 40))]
     pub keys: u64,
+    /// Keys that every read asks for, with MGET or memcached's get of many keys; figures count requests
+    #[arg(long, visible_alias = "multi-key-get", default_value_t = 1, value_name = "N")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=i64::from(KEYS_PER_GET_MAX)))]
+    pub keys_per_get: u32,
     /// Popularity of keys: uniform or zipf:ALPHA
     #[arg(long, default_value = "uniform")]
     pub distribution: Popularity,
@@ -129,12 +135,18 @@ impl RequestOptions {
             key_prefix: self.key_prefix.clone(),
             key_count: self.keys,
             popularity: self.distribution,
+            keys_per_get: self.keys_per_get,
             ratio: self.ratio,
             sizes: self.value_bytes,
             lifetimes: self.expire,
             seed: self.seed,
         }
     }
+}
+
+/// What tables and headings add where a read asks for several keys.
+pub fn per_get(keys: u32) -> String {
+    if keys == 1 { String::new() } else { format!(", {} keys per get", grouped(u64::from(keys))) }
 }
 
 fn parse_rate(text: &str) -> Result<f64, String> {
@@ -227,10 +239,11 @@ impl Options {
             Some(rate) => format!("open loop at {} per second", grouped(rate as u64)),
         };
         format!(
-            "{target} ({}), {} connections, pipeline {}, {pacing}\n{} keys {}, SET:GET {}, values {}",
+            "{target} ({}), {} connections, pipeline {}{}, {pacing}\n{} keys {}, SET:GET {}, values {}",
             self.protocol,
             self.connections,
             self.pipeline,
+            per_get(workload.keys_per_get),
             grouped(workload.key_count),
             workload.popularity,
             workload.ratio,

@@ -7,6 +7,7 @@ use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
 use super::client::Outcome;
+use super::per_get;
 use crate::figures::{cpu_micros, grouped, micros};
 use crate::table::Table;
 
@@ -69,13 +70,16 @@ pub struct LoadReport {
     pub seconds: f64,
     /// Requests per second.
     pub rate: f64,
-    /// GETs that found a value.
+    /// Keys that every read asked for.
+    #[serde(default = "one_key")]
+    pub keys_per_get: u32,
+    /// Keys that reads found a value of.
     pub hits: u64,
-    /// GETs that found none.
+    /// Keys that reads found no value of.
     pub misses: u64,
     /// SETs done.
     pub stored: u64,
-    /// Values that nobody wrote and replies of the wrong kind.
+    /// Requests with values that nobody wrote, or with replies of the wrong kind.
     pub wrong: u64,
     /// Requests without a reply.
     pub lost: u64,
@@ -93,6 +97,11 @@ pub struct LoadReport {
     pub latency: Latency,
 }
 
+/// What files of versions that knew no other number leave out.
+pub fn one_key() -> u32 {
+    1
+}
+
 impl LoadReport {
     /// Condenses an outcome.
     pub fn of(outcome: &Outcome) -> LoadReport {
@@ -104,6 +113,7 @@ impl LoadReport {
             requests,
             seconds: outcome.elapsed_ns as f64 / 1e9,
             rate: requests as f64 / (outcome.elapsed_ns.max(1) as f64 / 1e9),
+            keys_per_get: outcome.keys_per_get,
             hits: tally.hits,
             misses: tally.misses,
             stored: tally.stored,
@@ -130,13 +140,15 @@ pub fn describe(outcome: &Outcome) -> String {
     line(
         "requests",
         format!(
-            "{} in {:.2} s = {} per second",
+            "{} in {:.2} s = {} per second{}",
             grouped(report.requests),
             report.seconds,
-            grouped(report.rate.round() as u64)
+            grouped(report.rate.round() as u64),
+            per_get(report.keys_per_get),
         ),
     );
-    line("reads", format!("{} hits, {} misses", grouped(tally.hits), grouped(tally.misses)));
+    let of_keys = if report.keys_per_get == 1 { "" } else { " of keys" };
+    line("reads", format!("{} hits, {} misses{of_keys}", grouped(tally.hits), grouped(tally.misses)));
     line("writes", format!("{} stored, {} refused for memory", grouped(tally.stored), grouped(tally.out_of_memory)));
     if let (Some(us), Some(share)) = (report.server_cpu_us_per_request, report.server_cpu_share) {
         line("server CPU", format!("{} µs per request, {:.1} % of a core", cpu_micros(us), share * 100.0));
@@ -207,9 +219,9 @@ mod tests {
     fn outcome() -> Outcome {
         let mut tally = Tally::new();
         for us in 1..=1000_u64 {
-            tally.count(Question { key: us, is_set: false }, Answer::Value(b""), us * 1000, |_| true);
+            tally.count(Question::Get { key: us }, Answer::Value(b""), us * 1000, |_| true);
         }
-        Outcome { tally, elapsed_ns: 2_000_000_000, server_cpu_ns: Some(5_000_000) }
+        Outcome { tally, elapsed_ns: 2_000_000_000, server_cpu_ns: Some(5_000_000), keys_per_get: 1 }
     }
 
     #[test]
@@ -224,10 +236,20 @@ mod tests {
 
     #[test]
     fn the_report_survives_json() {
-        let report = LoadReport::of(&outcome());
+        let report = LoadReport::of(&Outcome { keys_per_get: 100, ..outcome() });
         let text = serde_json::to_string(&report).unwrap();
         let back: LoadReport = serde_json::from_str(&text).unwrap();
         assert_eq!((back.requests, back.latency.curve.len()), (report.requests, report.latency.curve.len()));
+        assert_eq!(back.keys_per_get, 100);
+        let back: LoadReport = serde_json::from_str(&text.replace("\"keys_per_get\":100,", "")).unwrap();
+        assert_eq!(back.keys_per_get, 1, "an older file says nothing of it");
+    }
+
+    #[test]
+    fn people_read_how_many_keys_a_read_asks_for() {
+        let text = describe(&Outcome { keys_per_get: 100, ..outcome() });
+        assert!(text.contains("500 per second, 100 keys per get") && text.contains("0 misses of keys"), "{text}");
+        assert!(!describe(&outcome()).contains("keys"), "one key is nothing to speak of");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 
 use super::answer::Answer;
-use super::workload::Question;
+use super::workload::{Found, Question};
 use crate::clock::Nanos;
 
 /// Latencies above this are recorded as this; a minute without a reply is an outage, not a tail.
@@ -22,13 +22,13 @@ pub fn latency_histogram() -> Histogram<u64> {
 /// The outcome of many requests.
 #[derive(Clone)]
 pub struct Tally {
-    /// GETs that were answered with a value.
+    /// Keys that reads were answered with a value of.
     pub hits: u64,
-    /// GETs of keys that the server does not hold.
+    /// Keys that reads asked for and the server does not hold.
     pub misses: u64,
     /// SETs that were done.
     pub stored: u64,
-    /// Values that no write made, replies of the wrong kind, replies outside the protocol.
+    /// Requests with a value that no write made, a reply of the wrong kind, or one outside the protocol.
     pub wrong: u64,
     /// Refusals for lack of memory; also among `errors`.
     pub out_of_memory: u64,
@@ -83,7 +83,8 @@ impl Tally {
         all
     }
 
-    /// Counts one reply; `is_right` judges a value, and is asked for values only.
+    /// Counts one reply; `is_right` judges a value, and is asked for values only. Items are for
+    /// [`Tally::count_many`].
     pub fn count(
         &mut self,
         question: Question,
@@ -91,18 +92,28 @@ impl Tally {
         latency: Nanos,
         is_right: impl FnOnce(&[u8]) -> bool,
     ) {
-        let histogram = if question.is_set { &mut self.set_ns } else { &mut self.get_ns };
-        histogram.saturating_record(latency);
-        match (answer, question.is_set) {
-            (Answer::Stored, true) => self.stored += 1,
-            (Answer::Value(value), false) => {
+        match question {
+            Question::Set { .. } => self.set_ns.saturating_record(latency),
+            Question::Get { .. } | Question::GetMany { .. } => self.get_ns.saturating_record(latency),
+        }
+        match (answer, question) {
+            (Answer::Stored, Question::Set { .. }) => self.stored += 1,
+            (Answer::Value(value), Question::Get { .. }) => {
                 self.hits += 1;
                 self.wrong += u64::from(!is_right(value));
             }
-            (Answer::Miss, false) => self.misses += 1,
+            (Answer::Miss, Question::Get { .. }) => self.misses += 1,
             (Answer::Refused(text), _) => self.refuse(text),
-            (Answer::Stored, false) | (Answer::Value(_) | Answer::Miss, true) => self.wrong += 1,
+            (Answer::Stored | Answer::Value(_) | Answer::Miss | Answer::Items(_), _) => self.wrong += 1,
         }
+    }
+
+    /// Counts the reply to one read of many keys: one request, however many keys it found.
+    pub fn count_many(&mut self, found: Found, latency: Nanos) {
+        self.get_ns.saturating_record(latency);
+        self.hits += found.hits;
+        self.misses += found.misses;
+        self.wrong += u64::from(!found.is_right);
     }
 
     /// Adds what another tally counted.
@@ -137,10 +148,12 @@ impl Tally {
 
 #[cfg(test)]
 mod tests {
+    use super::super::answer::Items;
     use super::*;
 
-    const GET: Question = Question { key: 0, is_set: false };
-    const SET: Question = Question { key: 0, is_set: true };
+    const GET: Question = Question::Get { key: 0 };
+    const SET: Question = Question::Set { key: 0 };
+    const MANY: Question = Question::GetMany { count: 2 };
 
     fn check(question: Question, answer: Answer<'_>) -> Tally {
         let mut tally = Tally::new();
@@ -166,6 +179,19 @@ mod tests {
         {
             assert_eq!(check(question, answer).wrong, 1);
         }
+        for answer in [Answer::Value(b"right"), Answer::Miss, Answer::Stored] {
+            assert_eq!(check(MANY, answer).wrong, 1);
+        }
+        assert_eq!(check(GET, Answer::Items(Items::new(b"", &[]))).wrong, 1);
+    }
+
+    #[test]
+    fn a_read_of_many_keys_is_one_request() {
+        let mut tally = Tally::new();
+        tally.count_many(Found { hits: 7, misses: 3, is_right: true }, 1000);
+        assert_eq!((tally.answered(), tally.hits, tally.misses, tally.faults()), (1, 7, 3, 0));
+        tally.count_many(Found { hits: 10, misses: 0, is_right: false }, 1000);
+        assert_eq!((tally.answered(), tally.hits, tally.misses, tally.faults()), (2, 17, 3, 1));
     }
 
     #[test]

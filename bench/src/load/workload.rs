@@ -1,11 +1,13 @@
 //! The stream of requests: keys, mix of reads and writes, sizes and lifetimes.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::str::FromStr;
 
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 
+use super::answer::Items;
 use super::keys::{KeyDraw, Popularity};
 use super::protocol::Protocol;
 use super::values::{Sizes, Values};
@@ -69,6 +71,8 @@ pub struct Workload {
     pub key_count: u64,
     /// How keys are chosen.
     pub popularity: Popularity,
+    /// Keys that every read asks for, at least 1.
+    pub keys_per_get: u32,
     /// Mix of SET and GET.
     pub ratio: Ratio,
     /// Sizes of values.
@@ -95,22 +99,72 @@ pub struct Generator {
     keys: KeyDraw,
     next_key: u64,
     key_count: u64,
+    keys_per_get: u32,
     ratio: Ratio,
     sizes: Sizes,
     lifetimes: Option<Lifetimes>,
     values: Values,
     rng: Xoshiro256PlusPlus,
-    key: Vec<u8>,
-    prefix_bytes: usize,
+    name: KeyName,
 }
 
 /// What was asked, to judge the reply by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Question {
-    /// Number of the key.
-    pub key: u64,
-    /// SET, or GET.
-    pub is_set: bool,
+pub enum Question {
+    /// A write.
+    Set {
+        /// Number of the key.
+        key: u64,
+    },
+    /// A read of one key.
+    Get {
+        /// Number of the key.
+        key: u64,
+    },
+    /// A read of many keys, whose numbers the connection keeps in the order asked.
+    GetMany {
+        /// How many.
+        count: u32,
+    },
+}
+
+impl Question {
+    /// Keys that the connection keeps for it.
+    pub fn keys_kept(self) -> usize {
+        match self {
+            Question::Set { .. } | Question::Get { .. } => 0,
+            Question::GetMany { count } => count as usize,
+        }
+    }
+}
+
+/// What a read of many keys has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Keys with a value.
+    pub hits: u64,
+    /// Keys that the server does not hold.
+    pub misses: u64,
+    /// Every value is its key's, and nothing came that was not asked for.
+    pub is_right: bool,
+}
+
+/// The text of keys: a prefix and a number.
+struct KeyName {
+    text: Vec<u8>,
+    prefix_bytes: usize,
+}
+
+impl KeyName {
+    fn new(prefix: &str) -> KeyName {
+        KeyName { text: prefix.as_bytes().to_vec(), prefix_bytes: prefix.len() }
+    }
+
+    fn of(&mut self, key: u64) -> &[u8] {
+        self.text.truncate(self.prefix_bytes);
+        self.text.extend_from_slice(itoa::Buffer::new().format(key).as_bytes());
+        &self.text
+    }
 }
 
 impl Generator {
@@ -122,30 +176,64 @@ impl Generator {
             keys: KeyDraw::new(workload.popularity, workload.key_count),
             next_key: 0,
             key_count: workload.key_count,
+            keys_per_get: workload.keys_per_get,
             ratio: workload.ratio,
             sizes: workload.sizes,
             lifetimes: workload.lifetimes,
             values: Values::new(workload.sizes),
             rng: Xoshiro256PlusPlus::seed_from_u64(workload.seed),
-            key: workload.key_prefix.clone().into_bytes(),
-            prefix_bytes: workload.key_prefix.len(),
+            name: KeyName::new(&workload.key_prefix),
         }
     }
 
-    /// Appends the next request.
-    pub fn write(&mut self, out: &mut Vec<u8>) -> Question {
+    /// Appends the next request to `out`, and the keys of a read of many to `keys`.
+    pub fn write(&mut self, out: &mut Vec<u8>, keys: &mut VecDeque<u64>) -> Question {
         let question = self.choose();
-        self.key.truncate(self.prefix_bytes);
-        self.key.extend_from_slice(itoa::Buffer::new().format(question.key).as_bytes());
-        if question.is_set {
-            let bytes = self.sizes.draw(&mut self.rng);
-            let expire_s = self.lifetimes.map(|range| self.rng.random_range(range.min_s..=range.max_s));
-            let values = &self.values;
-            self.protocol.write_set(&self.key, bytes, expire_s, out, |out| values.write(question.key, bytes, out));
-        } else {
-            self.protocol.write_get(&self.key, out);
+        match question {
+            Question::Set { key } => {
+                let bytes = self.sizes.draw(&mut self.rng);
+                let expire_s = self.lifetimes.map(|range| self.rng.random_range(range.min_s..=range.max_s));
+                let values = &self.values;
+                let name = self.name.of(key);
+                self.protocol.write_set(name, bytes, expire_s, out, |out| values.write(key, bytes, out));
+            }
+            Question::Get { key } => self.protocol.write_get(self.name.of(key), out),
+            Question::GetMany { count } => {
+                self.protocol.begin_get_many(count as usize, out);
+                for _ in 0..count {
+                    let key = self.keys.draw(&mut self.rng);
+                    keys.push_back(key);
+                    self.protocol.write_key(self.name.of(key), out);
+                }
+                self.protocol.end_get_many(out);
+            }
         }
         question
+    }
+
+    /// Judges what came for `asked`, in whose order servers answer; values are looked into if `verifies`.
+    ///
+    /// Where the protocol repeats the keys, those without an item are misses. Where it does not, every key has an item.
+    pub fn judge(&mut self, asked: impl ExactSizeIterator<Item = u64>, items: &Items<'_>, verifies: bool) -> Found {
+        let names_keys = self.protocol.names_keys();
+        let mut found = Found { hits: 0, misses: 0, is_right: names_keys || items.len() == asked.len() };
+        let mut items = items.iter().peekable();
+        for key in asked {
+            let is_its = |name: &[u8]| name == self.name.of(key);
+            let Some(item) = items.next_if(|item| item.key.is_none_or(is_its)) else {
+                found.misses += u64::from(names_keys);
+                continue;
+            };
+            match item.value {
+                None => found.misses += 1,
+                Some(value) => {
+                    found.hits += 1;
+                    found.is_right &= !verifies || self.values.is_right(key, value);
+                }
+            }
+        }
+        found.is_right &= items.next().is_none();
+        found
     }
 
     /// Whether `value` is one that was written under `key`.
@@ -158,12 +246,17 @@ impl Generator {
             Order::Sequential => {
                 let key = self.next_key;
                 self.next_key = (key + 1) % self.key_count;
-                Question { key, is_set: true }
+                Question::Set { key }
             }
             Order::Drawn => {
                 let key = self.keys.draw(&mut self.rng);
                 let parts = self.ratio.sets + self.ratio.gets;
-                Question { key, is_set: self.rng.random_range(0..parts) < self.ratio.sets }
+                let is_set = self.rng.random_range(0..parts) < self.ratio.sets;
+                match self.keys_per_get {
+                    _ if is_set => Question::Set { key },
+                    1 => Question::Get { key },
+                    count => Question::GetMany { count },
+                }
             }
         }
     }
@@ -171,6 +264,7 @@ impl Generator {
 
 #[cfg(test)]
 mod tests {
+    use super::super::answer::{Answer, Scan};
     use super::*;
 
     fn workload(ratio: &str) -> Workload {
@@ -178,6 +272,7 @@ mod tests {
             key_prefix: "key:".into(),
             key_count: 10,
             popularity: Popularity::Uniform,
+            keys_per_get: 1,
             ratio: ratio.parse().unwrap(),
             sizes: Sizes::fixed(3),
             lifetimes: None,
@@ -185,21 +280,90 @@ mod tests {
         }
     }
 
+    fn ask(generator: &mut Generator) -> Question {
+        generator.write(&mut Vec::new(), &mut VecDeque::new())
+    }
+
     #[test]
     fn the_mix_follows_the_ratio() {
         for (ratio, expected) in [("1:10", 1000), ("0:1", 0), ("1:0", 11_000), ("1:1", 5500)] {
             let mut generator = Generator::new(&workload(ratio), Protocol::Resp, Order::Drawn);
-            let sets = (0..11_000).filter(|_| generator.write(&mut Vec::new()).is_set).count();
+            let sets = (0..11_000).filter(|_| matches!(ask(&mut generator), Question::Set { .. })).count();
             assert!(sets.abs_diff(expected) <= 300, "{ratio}: {sets}");
+        }
+    }
+
+    #[test]
+    fn every_read_asks_for_as_many_keys_as_wanted() {
+        let workload = Workload { keys_per_get: 3, ..workload("0:1") };
+        for (protocol, heads) in [(Protocol::Resp, "*4\r\n$4\r\nMGET\r\n"), (Protocol::MemcacheText, "get key:")] {
+            let (mut out, mut keys) = (Vec::new(), VecDeque::new());
+            let question = Generator::new(&workload, protocol, Order::Drawn).write(&mut out, &mut keys);
+            assert_eq!((question, keys.len()), (Question::GetMany { count: 3 }, 3));
+            let text = String::from_utf8(out).unwrap();
+            assert!(text.starts_with(heads) && text.matches("key:").count() == 3, "{text}");
+            assert!(keys.iter().all(|key| text.contains(&format!("key:{key}"))), "{text}: {keys:?}");
+        }
+    }
+
+    /// Judges `reply` to a read of the keys 1, 2, 1 and 3; `{1}` in it stands for the right value of key 1, and so on.
+    fn check_judged(protocol: Protocol, reply: &str, expected: (u64, u64, bool)) {
+        let mut generator = Generator::new(&workload("0:1"), protocol, Order::Drawn);
+        let mut bytes = Vec::new();
+        for part in reply.split_inclusive(['{', '}']) {
+            match part.strip_suffix('}') {
+                Some(key) => generator.values.write(key.parse().unwrap(), 3, &mut bytes),
+                None => bytes.extend_from_slice(part.trim_end_matches('{').as_bytes()),
+            }
+        }
+        let mut spans = Vec::new();
+        let Scan::Reply(Answer::Items(items), consumed) = protocol.scan_items(&bytes, &mut spans) else {
+            panic!("{reply:?}: no items")
+        };
+        assert_eq!(consumed, bytes.len(), "{reply:?}");
+        let found = generator.judge([1, 2, 1, 3].into_iter(), &items, true);
+        assert_eq!((found.hits, found.misses, found.is_right), expected, "{reply:?}");
+    }
+
+    #[test]
+    fn values_of_many_keys_belong_to_their_places() {
+        for (reply, expected) in [
+            ("*4\r\n$3\r\n{1}\r\n$3\r\n{2}\r\n$3\r\n{1}\r\n$3\r\n{3}\r\n", (4, 0, true)),
+            ("*4\r\n$3\r\n{1}\r\n$-1\r\n$3\r\n{1}\r\n_\r\n", (2, 2, true)),
+            ("*4\r\n$3\r\n{2}\r\n$3\r\n{1}\r\n$3\r\n{1}\r\n$3\r\n{3}\r\n", (4, 0, false)),
+            ("*4\r\n$3\r\n{1}\r\n$3\r\n{2}\r\n$3\r\n{1}\r\n$3\r\nabc\r\n", (4, 0, false)),
+            ("*3\r\n$3\r\n{1}\r\n$3\r\n{2}\r\n$3\r\n{1}\r\n", (3, 0, false)),
+            ("*5\r\n$-1\r\n$-1\r\n$-1\r\n$-1\r\n$-1\r\n", (0, 4, false)),
+            ("*0\r\n", (0, 0, false)),
+        ] {
+            check_judged(Protocol::Resp, reply, expected);
+        }
+    }
+
+    #[test]
+    fn values_of_many_keys_belong_to_their_names() {
+        for (items, expected) in [
+            ("1={1} 2={2} 1={1} 3={3}", (4, 0, true)),
+            ("1={1} 1={1}", (2, 2, true)),
+            ("3={3}", (1, 3, true)),
+            ("", (0, 4, true)),
+            ("1={1} 2={1} 1={1} 3={3}", (4, 0, false)),
+            ("3={3} 2={2}", (1, 3, false)),
+            ("4={4}", (0, 4, false)),
+            ("1={1} 2={2} 1={1} 3={3} 3={3}", (4, 0, false)),
+        ] {
+            let item =
+                |item: &str| item.split_once('=').map(|(key, value)| format!("VALUE key:{key} 0 3\r\n{value}\r\n"));
+            let reply: String = items.split_whitespace().filter_map(item).collect();
+            check_judged(Protocol::MemcacheText, &(reply + "END\r\n"), expected);
         }
     }
 
     #[test]
     fn sequential_order_writes_every_key_once_and_starts_over() {
         let mut generator = Generator::new(&workload("0:1"), Protocol::Resp, Order::Sequential);
-        let questions: Vec<_> = (0..11).map(|_| generator.write(&mut Vec::new())).collect();
-        assert!(questions.iter().all(|question| question.is_set));
-        assert_eq!(questions.iter().map(|q| q.key).collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0]);
+        let questions: Vec<_> = (0..11).map(|_| ask(&mut generator)).collect();
+        assert_eq!(questions, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0].map(|key| Question::Set { key }));
     }
 
     #[test]
@@ -208,7 +372,7 @@ mod tests {
             let mut generator = Generator::new(&workload("1:1"), Protocol::Resp, Order::Drawn);
             let mut out = Vec::new();
             for _ in 0..100 {
-                generator.write(&mut out);
+                generator.write(&mut out, &mut VecDeque::new());
             }
             out
         };
