@@ -14,7 +14,8 @@
 //! more often than twice a minute: on a host that takes the processor away now and then it would go on all the time.
 //!
 //! Invariants
-//! - The clock is read at most twice per batch and twice per command that is timed by itself.
+//! - The clock is read at most twice per batch, and per command that is timed by itself once, or twice if one that is
+//!   not has run before it.
 //! - Counting a command that shares its time allocates nothing but its command's histogram, once.
 
 use std::time::Duration;
@@ -139,9 +140,7 @@ impl Cache {
             self.timing.precise_until_us = 0;
             self.timing.is_precise = is_precise(&self.in_force);
         }
-        if !self.timing.is_precise {
-            self.timing.since_ns = self.timing.read();
-        }
+        self.timing.since_ns = self.timing.read();
     }
 
     /// Ends a batch: its commands are counted, with the time that they took.
@@ -228,6 +227,10 @@ impl Cache {
 
     #[cold]
     fn begin_timed(&mut self) -> u64 {
+        if self.timing.seen_count == 0 && self.timing.others == 0 {
+            // It begins where the one before it has ended.
+            return self.timing.since_ns;
+        }
         let now_ns = self.timing.read();
         self.settle_span(now_ns);
         now_ns
