@@ -207,6 +207,9 @@ impl Cache {
         if self.wake_at_us.is_some() {
             self.end_waits();
         }
+        if self.monitors.is_muted() {
+            self.unmute_monitors();
+        }
     }
 
     /// Takes what commands want done outside of the cache, in order.

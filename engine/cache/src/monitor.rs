@@ -1,8 +1,9 @@
 //! Monitor: every command, as text, to the clients that asked for it.
 //!
 //! Invariants
-//! - Lines are made for at most `LINES_PER_SECOND` commands, so that watching a busy server costs it about one percent.
-//!   What is left out is counted, and the next line says how many.
+//! - Lines are made for at most `LINES_PER_SECOND` commands. When they are used up nothing looks at commands until
+//!   there are `LINES_AGAIN` more, so that watching a busy server costs it about one percent. How many commands ran
+//!   meanwhile the next line says.
 //! - Passwords never appear.
 //!
 //! Absent on purpose: a queue. What a monitor does not read is dropped by the server, as `Effect::Send` says.
@@ -21,6 +22,8 @@ use crate::table::Command;
 const LINES_PER_SECOND: u64 = 20_000;
 /// Lines that may come at once.
 const LINES_AT_ONCE: u64 = 4_000;
+/// Lines that there are again when commands are looked at again.
+const LINES_AGAIN: u64 = 100;
 /// Bytes of one argument that a line shows; more is cut and counted.
 const ARG_BYTES_MAX: usize = 4096;
 /// Bytes of a line from which on no further argument is shown; the rest is counted.
@@ -33,6 +36,8 @@ pub(crate) struct Monitors {
     /// Lines allowed, in millionths, at `filled_us`.
     allowance: u64,
     filled_us: u64,
+    /// While no lines are left: the commands that had run when they were used up.
+    muted_at: Option<u64>,
     skipped: u64,
     line: String,
 }
@@ -45,17 +50,17 @@ impl Monitors {
         self.clients.len()
     }
 
-    /// True if a line may be made now.
-    fn may_show(&mut self, now_us: u64) -> bool {
-        let grown = (now_us - self.filled_us).saturating_mul(LINES_PER_SECOND);
+    /// True while commands are not looked at because no lines are left.
+    #[inline]
+    pub fn is_muted(&self) -> bool {
+        self.muted_at.is_some()
+    }
+
+    /// Lets the allowance grow up to now.
+    fn fill(&mut self, now_us: u64) {
+        let grown = now_us.saturating_sub(self.filled_us).saturating_mul(LINES_PER_SECOND);
         self.allowance = self.allowance.saturating_add(grown).min(LINES_AT_ONCE * MILLION);
         self.filled_us = now_us;
-        if self.allowance < MILLION {
-            self.skipped += 1;
-            return false;
-        }
-        self.allowance -= MILLION;
-        true
     }
 }
 
@@ -71,9 +76,12 @@ impl Cache {
             self.monitors.allowance = LINES_AT_ONCE * MILLION;
             self.monitors.filled_us = self.now.mono_us;
             self.monitors.skipped = 0;
+            self.monitors.muted_at = None;
         }
         self.monitors.clients.push(client);
-        self.modes |= cache_mode::MONITORED;
+        if self.monitors.muted_at.is_none() {
+            self.modes |= cache_mode::MONITORED;
+        }
     }
 
     /// The client no longer gets every command.
@@ -84,13 +92,43 @@ impl Cache {
         self.effects.forget_sends(client);
         if self.monitors.clients.is_empty() {
             self.modes &= !cache_mode::MONITORED;
+            self.monitors.muted_at = None;
         }
+    }
+
+    /// True if a line may be made now. If not, this is the last command that is looked at for a while.
+    fn may_show(&mut self) -> bool {
+        self.monitors.fill(self.now.mono_us);
+        if self.monitors.allowance < MILLION {
+            self.monitors.muted_at = Some(self.commands_begun());
+            self.modes &= !cache_mode::MONITORED;
+            return false;
+        }
+        self.monitors.allowance -= MILLION;
+        true
+    }
+
+    /// Looks at commands again if there are lines for some.
+    pub(crate) fn unmute_monitors(&mut self) {
+        let Some(muted_at) = self.monitors.muted_at else { return };
+        self.monitors.fill(self.now.mono_us);
+        if self.monitors.allowance >= LINES_AGAIN * MILLION {
+            self.monitors.muted_at = None;
+            // Less after CONFIG RESETSTAT.
+            self.monitors.skipped += self.commands_begun().saturating_sub(muted_at);
+            self.modes |= cache_mode::MONITORED;
+        }
+    }
+
+    /// Commands that ran and those of the batch under way.
+    fn commands_begun(&self) -> u64 {
+        self.statistics.commands_processed() + self.timing.pending()
     }
 
     /// Shows a command that `client` runs now.
     pub(crate) fn show_to_monitors(&mut self, client: ClientIndex, command: Command, request: Request<'_>) {
         let spec = command.spec();
-        if spec.flags & (flag::SKIP_MONITOR | flag::ADMIN) != 0 || !self.monitors.may_show(self.now.mono_us) {
+        if spec.flags & (flag::SKIP_MONITOR | flag::ADMIN) != 0 || !self.may_show() {
             return;
         }
         let session = self.clients.get(client);

@@ -107,6 +107,11 @@ impl Timing {
         self.ordered_ns += u64::try_from(time.as_nanos()).unwrap_or(u64::MAX / 2).min(u64::MAX / 2 - self.ordered_ns);
     }
 
+    /// Commands that ran in the current span.
+    pub fn pending(&self) -> u64 {
+        self.seen[..self.seen_count].iter().map(|command| u64::from(self.counts[command.index()])).sum()
+    }
+
     /// Counts a command that shares the span's time.
     #[inline]
     fn note(&mut self, command: Command) {

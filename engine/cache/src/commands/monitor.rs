@@ -97,6 +97,32 @@ mod tests {
     }
 
     #[test]
+    fn commands_are_shown_again_some_at_a_time() {
+        let mut rig = Rig::new();
+        rig.check(&[("MONITOR", "+OK")]);
+        let flood = |rig: &mut Rig, count| (0..count).for_each(|_| rig.check(&[("PING", "+PONG")]));
+        flood(&mut rig, 4001);
+        assert_eq!(shown(&mut rig).len(), 4000);
+        rig.advance_ms(4);
+        flood(&mut rig, 10);
+        assert!(shown(&mut rig).is_empty(), "there are lines for 80 only");
+        rig.advance_ms(1);
+        flood(&mut rig, 101);
+        let lines = shown(&mut rig);
+        assert!(lines[0].ends_with("\"skipped\" \"11\""), "{lines:?}");
+        assert_eq!(lines.len(), 101);
+        rig.advance_ms(5);
+        rig.check(&[("CONFIG RESETSTAT", "+OK")]);
+        rig.advance_ms(1);
+        flood(&mut rig, 1);
+        assert!(shown(&mut rig)[0].ends_with("\"skipped\" \"1\""), "the one that found no line left");
+        rig.switch_client();
+        rig.check(&[("MONITOR", "+OK"), ("RESET", "+RESET")]);
+        flood(&mut rig, 1);
+        assert!(!shown(&mut rig).is_empty(), "the first one still monitors");
+    }
+
+    #[test]
     fn a_line_is_bounded_however_many_arguments_there_are() {
         let mut rig = Rig::new();
         rig.check(&[("MONITOR", "+OK")]);
