@@ -4,7 +4,7 @@
 //! - What is refused (`-OOM`) leaves the old value.
 //! - A string that is changed within its length is changed where it lies, unless a reply still sends it. One that grows
 //!   in small steps is copied once per size class of the allocator.
-//! - An edit keeps deadline and flags.
+//! - An edit keeps deadline and flags, and marks the value as edited.
 
 use bytes::Bytes;
 use item::{INLINE_VALUE_BYTES_MAX, Key};
@@ -58,6 +58,12 @@ fn write_whole(cache: &mut Cache, key: &Key<'_>, length: usize, at: usize, bytes
     };
     let put = Put { value, expires_at_ms, flags };
     cache.shards.commit(Change::Put { key: *key, put }, &mut cache.statistics)?;
+    mark(cache, key)
+}
+
+/// Marks the string of `key`, if there is one, as edited, which is all that an edit does that changes no byte.
+pub(crate) fn mark(cache: &mut Cache, key: &Key<'_>) -> Result<(), Refusal> {
+    cache.commit(Change::MarkEdited { key: *key })?;
     Ok(())
 }
 

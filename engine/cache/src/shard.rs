@@ -5,7 +5,7 @@
 //!   the sequence number of the item's slot. So two equal readings mean that nothing in the slot has changed in
 //!   between.
 //! - A change that is refused bumps nothing and leaves the old value.
-//! - A CAS number is no change of value or deadline and bumps nothing.
+//! - A CAS number and the mark of an edit are no change of value or deadline and bump nothing.
 //!
 //! `commit` feeds WATCH; it and `departed` are the places that later feed client tracking, notifications, L2's
 //! clear-before-acknowledge and the replication journal.
@@ -28,6 +28,8 @@ pub(crate) enum Change<'a> {
     Expire { key: Key<'a>, at_ms: Option<u64> },
     /// Gives an item a CAS number. No client but those who ask for the number can tell.
     Number { key: Key<'a>, cas: u64 },
+    /// Marks the value of an item as edited. OBJECT ENCODING alone can tell.
+    MarkEdited { key: Key<'a> },
     /// Removes an item.
     Remove { key: Key<'a> },
     /// Removes an item whose value was put under another key.
@@ -43,6 +45,7 @@ impl<'a> Change<'a> {
             | Change::Write { key, .. }
             | Change::Expire { key, .. }
             | Change::Number { key, .. }
+            | Change::MarkEdited { key }
             | Change::Remove { key }
             | Change::Release { key } => key,
         }
@@ -85,6 +88,7 @@ impl Shard {
             Change::Expire { key, at_ms } => self.store.set_expiry(memory, key, *at_ms)?,
             // No write: the item's slot has not changed for those who watch it.
             Change::Number { key, cas } => return self.store.set_cas(memory, key, *cas),
+            Change::MarkEdited { key } => return Ok(self.store.mark_edited(key)),
             Change::Remove { key } => self.store.remove(memory, key),
             Change::Release { key } => self.store.release(memory, key),
         };
@@ -102,7 +106,7 @@ impl Shard {
     fn is_change(&self, change: &Change<'_>, now_ms: u64) -> bool {
         match change {
             Change::Put { .. } | Change::Write { .. } | Change::Expire { .. } | Change::Release { .. } => true,
-            Change::Number { .. } => false,
+            Change::Number { .. } | Change::MarkEdited { .. } => false,
             Change::Remove { key } => self.store.peek(key, now_ms).is_some(),
         }
     }

@@ -124,6 +124,11 @@ impl Shards {
         self.shard(key.place.slot).store().footprint(key, now_ms)
     }
 
+    /// Whether a command changed a part of an item's value since it was stored as a whole.
+    pub fn is_edited(&self, key: &Key<'_>, now_ms: u64) -> bool {
+        self.shard(key.place.slot).store().is_edited(key, now_ms)
+    }
+
     /// Seconds for which an item was certainly not used.
     pub fn idle_s(&self, key: &Key<'_>, now_ms: u64) -> Option<u64> {
         self.shard(key.place.slot).store().idle_s(key, now_ms)
@@ -136,7 +141,7 @@ impl Shards {
             Change::Put { key, put } => RECORD_BYTES + key.bytes.len() + put.value.len(),
             Change::Expire { key, .. } | Change::Number { key, .. } => RECORD_BYTES + key.bytes.len(),
             // What a write in place adds is paid afterwards: reclaim must not take the very item before it.
-            Change::Write { .. } | Change::Remove { .. } | Change::Release { .. } => 0,
+            Change::Write { .. } | Change::MarkEdited { .. } | Change::Remove { .. } | Change::Release { .. } => 0,
         };
         if grown_bytes > 0 {
             // Whether there is room for the change the store tells better: it may need none.
@@ -164,6 +169,7 @@ impl Shards {
         let _ = self.make_room(RECORD_BYTES + to.bytes.len() + copied_bytes, statistics);
         let Some(item) = self.peek(from, now_ms) else { return Ok(false) };
         let (expires_at_ms, flags) = (item.expires_at_ms, item.flags);
+        let is_edited = self.is_edited(from, now_ms);
         let value = match item.value {
             Stored::Large(value) => Value::Large(value.clone()),
             Stored::Inline(bytes) => {
@@ -173,6 +179,9 @@ impl Shards {
             }
         };
         self.apply(&Change::Put { key: *to, put: Put { value, expires_at_ms, flags } })?;
+        if is_edited {
+            self.apply(&Change::MarkEdited { key: *to })?;
+        }
         self.apply(&Change::Release { key: *from })
     }
 

@@ -4,6 +4,7 @@
 //! - [`Draft::encode`] fills exactly [`Draft::span`] bytes, padding included, so a run of records has no stale bytes.
 //! - Two drafts of equal span and equal extensions lay their fields out alike, which is what an overwrite in place
 //!   needs.
+//! - A draft has no mark of an edit: a record that is written anew, in place of an edited one too, has none.
 
 use crate::header::{
     CAS, EXPIRY, FLAGS, HEADER_BYTES, Header, KEY_SIZE_ESCAPE, KEYSPACE, Kind, Parts, Span, VERSION,

@@ -53,7 +53,8 @@ pub(crate) const FLAGS: u8 = 1 << 1;
 pub(crate) const CAS: u8 = 1 << 2;
 pub(crate) const VERSION: u8 = 1 << 3;
 pub(crate) const KEYSPACE: u8 = 1 << 4;
-pub(crate) const RESERVED: u8 = 1 << 5;
+/// A mark, not a field: it takes no bytes.
+pub(crate) const EDITED: u8 = 1 << 5;
 
 pub(crate) const HEADER_BYTES: usize = 8;
 /// The key-size value that says: the size follows as a u16.
@@ -179,6 +180,12 @@ impl Header {
     #[inline]
     pub(crate) const fn to_bytes(self) -> [u8; HEADER_BYTES] {
         self.0.to_le_bytes()
+    }
+
+    /// The same header, marked as that of a value that was edited.
+    #[inline]
+    pub(crate) const fn into_edited(self) -> Header {
+        Header(self.0 | EDITED as u64)
     }
 
     /// The same header, marked dead.

@@ -21,7 +21,8 @@
 //!  pad         unused bytes at the end
 //!  key size    0 to 254, or 255: the size follows as a u16 before the key
 //!  kind        0 dead, 1 inline string, 2 stub (the value bytes name a value elsewhere), 3 to 7 reserved
-//!  extensions  bit 0 expiry (unix ms, u64), 1 flags (u32), 2 CAS (u64), 3 version (u64), 4 keyspace (u16), 5 reserved
+//!  extensions  bit 0 expiry (unix ms, u64), 1 flags (u32), 2 CAS (u64), 3 version (u64), 4 keyspace (u16),
+//!              5 edited (no field): a command changed a part of the value after it was stored
 //! ```
 //!
 //! Every number is little-endian and may lie at any alignment. The size of the value is what is left over.

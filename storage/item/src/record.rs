@@ -7,7 +7,7 @@
 
 use crate::draft::Draft;
 use crate::header::{
-    CAS, EXPIRY, FLAGS, HEADER_BYTES, Header, KEY_SIZE_ESCAPE, KEYSPACE, Kind, Parts, RESERVED, Span, VERSION,
+    CAS, EDITED, EXPIRY, FLAGS, HEADER_BYTES, Header, KEY_SIZE_ESCAPE, KEYSPACE, Kind, Parts, Span, VERSION,
     bytes_of_extensions,
 };
 use crate::key::Keyspace;
@@ -19,7 +19,7 @@ pub enum Damage {
     Truncated,
     /// Span 0: the end of a run of records.
     End,
-    /// A kind or an extension that this version does not know.
+    /// A kind that this version does not know.
     Unknown,
     /// Fields and key are longer than the span.
     Overlong,
@@ -43,7 +43,7 @@ impl<'a> Record<'a> {
         let span = header.span().ok_or(Damage::End)?;
         let bytes = bytes.get(..span.bytes()).ok_or(Damage::Truncated)?;
         let extensions = header.extensions();
-        if extensions & RESERVED != 0 || header.kind().is_none() {
+        if header.kind().is_none() {
             return Err(Damage::Unknown);
         }
         let mut key_start = HEADER_BYTES + bytes_of_extensions(extensions);
@@ -144,10 +144,16 @@ impl<'a> Record<'a> {
         Keyspace(self.field(KEYSPACE).map_or(0, u16::from_le_bytes))
     }
 
+    /// Whether a command changed a part of the value since it was stored as a whole.
+    #[inline]
+    pub fn is_edited(self) -> bool {
+        self.header.extensions() & EDITED != 0
+    }
+
     /// Whether `draft` would have the same span, fields and key size, so that it may overwrite this record in place.
     #[inline]
     pub fn fits(self, draft: &Draft<'_>) -> bool {
-        self.header.extensions() == draft.extensions()
+        (self.header.extensions() ^ draft.extensions()) & !EDITED == 0
             && self.kind() == draft.kind
             && self.value_start as usize - self.key_start as usize == draft.key.bytes.len()
             && draft.span() == Some(self.span())
@@ -169,6 +175,14 @@ impl<'a> Record<'a> {
     pub fn kill(bytes: &mut [u8]) {
         if let Some(header) = Header::read(bytes) {
             bytes[..HEADER_BYTES].copy_from_slice(&header.into_dead().to_bytes());
+        }
+    }
+
+    /// Marks the value of the record at the start of `bytes` as edited.
+    #[inline]
+    pub fn mark_edited(bytes: &mut [u8]) {
+        if let Some(header) = Header::read(bytes) {
+            bytes[..HEADER_BYTES].copy_from_slice(&header.into_edited().to_bytes());
         }
     }
 

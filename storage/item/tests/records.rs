@@ -113,6 +113,7 @@ proptest! {
             prop_assert!(total <= record.bytes().len());
             let _ = (record.kind(), record.expires_at_ms(), record.flags(), record.cas(), record.version());
             let _ = (record.keyspace(), record.hash_high(), record.span(), record.header().is_dead());
+            let _ = record.is_edited();
             let mut copy = vec![0; RECORD_BYTES_MAX];
             let _ = record.copy_with_deadline(Some(1), &mut copy);
             let _ = record.copy_with_deadline(None, &mut copy);
@@ -120,6 +121,7 @@ proptest! {
         Record::kill(&mut bytes);
         Record::set_deadline(&mut bytes, 5);
         Record::set_cas(&mut bytes, 5);
+        Record::mark_edited(&mut bytes);
     }
 
     #[test]
@@ -161,6 +163,34 @@ proptest! {
         prop_assert_eq!(Record::set_cas(&mut bytes, number), fields.cas.is_some());
         let expected = if fields.cas.is_some() { wanted } else { fields };
         prop_assert_eq!(bytes, encoded(&expected));
+    }
+}
+
+proptest! {
+    #[test]
+    fn the_mark_of_an_edit_goes_with_the_value_and_with_nothing_else(fields in fields(), number in any::<u64>()) {
+        let mut bytes = encoded(&fields);
+        prop_assert!(!Record::parse(&bytes).unwrap().is_edited());
+        Record::mark_edited(&mut bytes);
+        let record = Record::parse(&bytes).unwrap();
+        fields.check(record);
+        prop_assert!(record.is_edited());
+        prop_assert!(record.fits(&fields.draft()), "the mark takes no bytes");
+        let mut copy = vec![0xEE; RECORD_BYTES_MAX];
+        for deadline in [Some(number), None] {
+            record.copy_with_deadline(deadline, &mut copy).unwrap();
+            let copied = Record::parse(&copy).unwrap();
+            prop_assert!(copied.is_edited());
+            Fields { expires_at_ms: deadline, ..fields.clone() }.check(copied);
+        }
+        if fields.cas.is_none() {
+            record.copy_with_cas(number, &mut copy).unwrap();
+            let copied = Record::parse(&copy).unwrap();
+            prop_assert!(copied.is_edited());
+            Fields { cas: Some(number), ..fields.clone() }.check(copied);
+        }
+        fields.draft().encode(&mut bytes).unwrap();
+        prop_assert_eq!(bytes, encoded(&fields));
     }
 }
 

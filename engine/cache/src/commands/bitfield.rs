@@ -205,6 +205,8 @@ pub(crate) fn bitfield(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>
         let length = cache.shards.get(&key, cache.now.unix_ms).map_or(0, |item| item.value.bytes().len());
         if last_byte >= length {
             edit::write_at(cache, &key, last_byte, &[0])?;
+        } else {
+            edit::mark(cache, &key)?;
         }
     } else {
         // Counts as one use, and as a hit or miss, however many fields are read.

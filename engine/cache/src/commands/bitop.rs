@@ -8,6 +8,7 @@ use protocol::Reply;
 use crate::answer::Refusal;
 use crate::cache::Cache;
 use crate::call::{Call, KEY_TOO_LONG};
+use crate::edit;
 use crate::shard::Change;
 use crate::spec::{ACCESS_OVERWRITE, ACCESS_READ, Keys, Spec, category, flag};
 
@@ -101,6 +102,7 @@ pub(crate) fn bitop(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -
     }
     let value = Value::Large(Bytes::from(combined.finish()));
     cache.commit(Change::Put { key: destination, put: Put { value, expires_at_ms: None, flags: 0 } })?;
+    edit::mark(cache, &destination)?;
     reply.integer(length as i64);
     Ok(())
 }

@@ -61,6 +61,8 @@ pub(crate) fn setbit(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) 
     let new = if bit == 1 { byte | mask } else { byte & !mask };
     if old != Some(new) {
         edit::write_at(cache, &key, at, &[new])?;
+    } else {
+        edit::mark(cache, &key)?;
     }
     reply.integer(i64::from(byte & mask != 0));
     Ok(())

@@ -169,7 +169,7 @@ fn object(cache: &Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), R
     reply.simple(&format!(
         "Value at:{:#x} refcount:1 encoding:{} serializedlength:{} lru:{} lru_seconds_idle:{idle_s}",
         key.place.hash,
-        encoding_of(value),
+        encoding_of(value, cache.shards.is_edited(&key, now_ms)),
         value.len(),
         (now_ms / 1000).saturating_sub(idle_s),
     ));

@@ -1,7 +1,7 @@
 //! Keys that get another name or database: RENAME, RENAMENX, COPY, MOVE.
 //!
 //! Invariants
-//! - Deadline and flags go with the value; those of a key that is replaced are gone.
+//! - Deadline, flags and the mark of an edit go with the value; those of a key that is replaced are gone.
 //! - A refusal for want of memory leaves both keys as they were. While the new item is written both need room.
 //! - A renamed or moved value is never copied if it is large. A copied one is: two items that shared one value could
 //!   not be charged for it each.
@@ -152,6 +152,7 @@ fn transfer(cache: &mut Cache, from: &Key<'_>, to: &Key<'_>) -> Result<bool, Ref
 fn duplicate(cache: &mut Cache, from: &Key<'_>, to: &Key<'_>) -> Result<bool, Refusal> {
     let Cache { shards, scratch, statistics, now, .. } = cache;
     let Some(item) = shards.peek(from, now.unix_ms) else { return Ok(false) };
+    let is_edited = shards.is_edited(from, now.unix_ms);
     let (expires_at_ms, flags) = (item.expires_at_ms, item.flags);
     let value = match item.value {
         Stored::Large(value) => Value::Large(Bytes::copy_from_slice(value)),
@@ -162,6 +163,9 @@ fn duplicate(cache: &mut Cache, from: &Key<'_>, to: &Key<'_>) -> Result<bool, Re
         }
     };
     shards.commit(Change::Put { key: *to, put: Put { value, expires_at_ms, flags } }, statistics)?;
+    if is_edited {
+        shards.commit(Change::MarkEdited { key: *to }, statistics)?;
+    }
     Ok(true)
 }
 

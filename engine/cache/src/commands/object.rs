@@ -1,7 +1,8 @@
 //! OBJECT: what is behind a key.
 //!
 //! Differences from Redis, by design
-//! - ENCODING tells what Redis would store for the same bytes. What a command like APPEND made of them does not count.
+//! - ENCODING is Redis's word for such a value: `raw` for one that a command like APPEND edited in place. It tells
+//!   nothing about how it is stored here. INCRBYFLOAT stores as SET does: a whole number is `int`, in Redis `embstr`.
 //! - FREQ is the count of uses that eviction goes by: 0 to 3, not 0 to 255.
 //! - IDLETIME is 0 for a key that was used since it was written, and else the time since then: no key keeps the time of
 //!   its last use.
@@ -72,8 +73,10 @@ pub(crate) fn container(_: &mut Cache, call: &Call<'_>, _: &mut Reply<'_>) -> Re
 }
 
 pub(crate) fn encoding(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
-    match cache.shards.peek(&call.key_at(2), cache.now.unix_ms) {
-        Some(item) => reply.bulk(encoding_of(item.value.bytes()).as_bytes()),
+    let (key, now_ms) = (call.key_at(2), cache.now.unix_ms);
+    let is_edited = cache.shards.is_edited(&key, now_ms);
+    match cache.shards.peek(&key, now_ms) {
+        Some(item) => reply.bulk(encoding_of(item.value.bytes(), is_edited).as_bytes()),
         None => reply.null(),
     }
 }
@@ -117,11 +120,13 @@ pub(crate) fn help(_: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
     answer_help(call, reply);
 }
 
-/// What Redis says how it stores a string of these bytes that SET wrote.
-pub(super) fn encoding_of(value: &[u8]) -> &'static str {
+/// What Redis says how it stores a string of these bytes: SET wrote them, or a command edited them in place.
+pub(super) fn encoding_of(value: &[u8], is_edited: bool) -> &'static str {
     /// Longest string that Redis puts beside its header.
     const EMBEDDED_BYTES_MAX: usize = 44;
-    if number::parse(value).is_some() {
+    if is_edited {
+        "raw"
+    } else if number::parse(value).is_some() {
         "int"
     } else if value.len() <= EMBEDDED_BYTES_MAX {
         "embstr"
@@ -171,6 +176,62 @@ mod tests {
             (&raw, "raw"),
         ] {
             check(&[(&format!("SET k {value}"), "+OK"), ("OBJECT ENCODING k", &format!("'{encoding}'"))]);
+        }
+    }
+
+    #[test]
+    fn what_was_edited_in_place_is_raw_until_it_is_stored_anew() {
+        for (edit, is_edited) in [
+            ("APPEND k 2", true),
+            ("APPEND k ''", true),
+            ("SETRANGE k 0 2", true),
+            ("SETRANGE k 3 2", true),
+            ("SETRANGE k 0 ''", false),
+            ("SETBIT k 7 0", true),
+            ("SETBIT k 7 1", true),
+            ("SETBIT k 70 1", true),
+            ("BITFIELD k SET u8 0 50", true),
+            ("BITFIELD k SET u8 80 50", true),
+            ("BITFIELD k SET u8 0 49", true),
+            ("BITFIELD k GET u8 0", false),
+            ("BITOP OR k k", true),
+            ("GETEX k PERSIST", false),
+        ] {
+            let mut rig = Rig::new();
+            let encoding = if is_edited { "'raw'" } else { "'int'" };
+            rig.check(&[("SET k 1", "+OK"), (edit, "..."), ("OBJECT ENCODING k", encoding)]);
+            for after in ["EXPIRE k 10", "PERSIST k", "COPY k other", "RENAME other k", "GET k"] {
+                rig.check(&[(after, "..."), ("OBJECT ENCODING k", encoding)]);
+            }
+            rig.check(&[("MOVE k 1", ":1"), ("SELECT 1", "+OK"), ("OBJECT ENCODING k", encoding)]);
+            rig.check(&[("SET k 1", "+OK"), ("OBJECT ENCODING k", "'int'")]);
+        }
+    }
+
+    #[test]
+    fn what_edits_make_of_nothing_is_raw_but_for_append() {
+        check(&[
+            ("APPEND a 1", ":1"),
+            ("OBJECT ENCODING a", "'int'"),
+            ("SETRANGE b 0 1", ":1"),
+            ("OBJECT ENCODING b", "'raw'"),
+            ("SETBIT c 1 0", ":0"),
+            ("OBJECT ENCODING c", "'raw'"),
+            ("BITFIELD d SET u8 0 49", "[:0]"),
+            ("OBJECT ENCODING d", "'raw'"),
+        ]);
+    }
+
+    #[test]
+    fn counting_makes_a_number_of_an_edited_value() {
+        for count in ["INCR k", "DECR k", "INCRBY k 1", "DECRBY k 1", "GETSET k 1", "SET k 1 KEEPTTL", "MSET k 1"] {
+            check(&[
+                ("SET k 1", "+OK"),
+                ("APPEND k 2", ":2"),
+                ("OBJECT ENCODING k", "'raw'"),
+                (count, "..."),
+                ("OBJECT ENCODING k", "'int'"),
+            ]);
         }
     }
 

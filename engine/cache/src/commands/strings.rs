@@ -135,7 +135,9 @@ pub(crate) fn append(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) 
     if length > cache.in_force.string_bytes_max {
         return Err(Refusal::TOO_LARGE);
     }
-    if !tail.bytes().is_empty() {
+    if tail.bytes().is_empty() {
+        edit::mark(cache, &key)?;
+    } else {
         edit::write_at(cache, &key, head_length, tail.bytes())?;
     }
     reply.integer(length as i64);

@@ -17,6 +17,7 @@
 mod cas;
 mod clear;
 mod detail;
+mod edited;
 mod expiry;
 pub(crate) mod heap;
 #[cfg(test)]

@@ -54,7 +54,7 @@ impl Store {
 
     /// Writes `bytes` over a value from `at` on, where it lies, and lengthens a large one as far as its allocation
     /// reaches, with zeroes up to `at`. False, and nothing is changed, if that cannot be: the change is then a `put` of
-    /// the whole value. The caller knows that the item has not expired. Counts a use.
+    /// the whole value. The caller knows that the item has not expired. Counts a use, and marks the value as edited.
     pub fn write_in_place(
         &mut self,
         memory: &mut Memory,
@@ -90,6 +90,7 @@ impl Store {
             let tail = self.log.tail_mut(location).expect("the index names records");
             tail[start + at..start + end].copy_from_slice(bytes);
         }
+        Record::mark_edited(self.log.tail_mut(location).expect("the index names records"));
         self.replace_entry(key, position, entry.used());
         Ok(true)
     }

@@ -3,6 +3,7 @@
 mod audit;
 mod clearing;
 mod detail;
+mod editing;
 mod expiring;
 mod model;
 mod numbering;
