@@ -95,81 +95,99 @@ pub(crate) fn bitop(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -
         reply.integer(0);
         return Ok(());
     }
-    let mut combined = Combined::new(operation, length);
-    for index in 0..sources.len() {
+    let bytes_of = |index| {
         let key = source(cache, index);
-        combined.add(cache.shards.peek(&key, cache.now.unix_ms).map_or(&[], |item| item.value.bytes()));
-    }
-    let value = Value::Large(Bytes::from(combined.finish()));
+        cache.shards.peek(&key, cache.now.unix_ms).map_or(&[][..], |item| item.value.bytes())
+    };
+    let strings = (0..sources.len()).map(bytes_of).collect();
+    let value = Value::Large(Bytes::from(combined(operation, strings, length)));
     cache.commit(Change::Put { key: destination, put: Put { value, expires_at_ms: None, flags: 0 } })?;
     edit::mark(cache, &destination)?;
     reply.integer(length as i64);
     Ok(())
 }
 
-/// The result in the making, as long as the longest string.
-struct Combined {
-    operation: Operation,
-    /// Strings taken in.
-    count: usize,
-    /// X, where the Ys are combined apart from it.
-    first: Vec<u8>,
-    /// What has been combined: of the Ys only if `first` is in use.
-    whole: Vec<u8>,
-    /// Bits that were in two strings or more.
-    repeated: Vec<u8>,
+/// Bytes of the result that are made before the next ones: they stay in the processor's cache while all strings pass.
+const BLOCK_BYTES: usize = 16 * 1024;
+
+/// The result, as long as the longest string.
+fn combined(operation: Operation, mut strings: Vec<&[u8]>, length: usize) -> Vec<u8> {
+    // X, where the Ys are combined apart from it.
+    let first = match operation {
+        Operation::Diff | Operation::Diff1 | Operation::AndOr => strings.remove(0),
+        Operation::And | Operation::Or | Operation::Xor | Operation::Not | Operation::One => &[],
+    };
+    // Behind the shortest string AND has nothing but zeroes.
+    let (start_value, made_bytes) = match operation {
+        Operation::And => (0xff, strings.iter().map(|bytes| bytes.len()).min().unwrap_or(0)),
+        Operation::Or | Operation::Xor | Operation::Not | Operation::One => (0, length),
+        Operation::Diff | Operation::Diff1 | Operation::AndOr => (0, length),
+    };
+    let mut whole = Vec::with_capacity(length);
+    let mut repeated = Vec::new();
+    while whole.len() < made_bytes {
+        let start = whole.len();
+        let end = made_bytes.min(start + BLOCK_BYTES);
+        whole.resize(end, start_value);
+        // A string that has ended goes on with zeroes, which change nothing.
+        strings.retain(|bytes| bytes.len() > start);
+        let mut block = Block { operation, whole: &mut whole[start..], repeated: &mut repeated };
+        for bytes in &strings {
+            block.add(&bytes[start..end.min(bytes.len())]);
+        }
+        block.finish(&first[start.min(first.len())..end.min(first.len())]);
+    }
+    whole.resize(length, 0);
+    whole
 }
 
-impl Combined {
-    fn new(operation: Operation, length: usize) -> Combined {
-        let side = |is_used: bool| if is_used { vec![0; length] } else { Vec::new() };
-        let keeps_first = matches!(operation, Operation::Diff | Operation::Diff1 | Operation::AndOr);
-        Combined {
-            operation,
-            count: 0,
-            first: side(keeps_first),
-            whole: side(true),
-            repeated: side(operation == Operation::One),
-        }
-    }
+/// A part of the result in the making.
+struct Block<'a> {
+    operation: Operation,
+    /// What has been combined.
+    whole: &'a mut [u8],
+    /// Bits that were in two strings or more, for the operation that asks for it.
+    repeated: &'a mut Vec<u8>,
+}
 
-    /// Takes in the next string.
+impl Block<'_> {
+    /// Takes in this part of the next string.
     fn add(&mut self, bytes: &[u8]) {
-        let is_first = self.count == 0;
-        self.count += 1;
         match self.operation {
-            Operation::Diff | Operation::Diff1 | Operation::AndOr if is_first => {
-                self.first[..bytes.len()].copy_from_slice(bytes);
-            }
-            Operation::And | Operation::Not if is_first => self.whole[..bytes.len()].copy_from_slice(bytes),
-            Operation::And | Operation::Not => {
-                let (common, rest) = self.whole.split_at_mut(bytes.len());
-                combine(common, bytes, |a, b| a & b);
-                rest.fill(0);
-            }
-            Operation::Xor => combine(&mut self.whole, bytes, |a, b| a ^ b),
-            Operation::Or | Operation::Diff | Operation::Diff1 | Operation::AndOr => {
-                combine(&mut self.whole, bytes, |a, b| a | b);
+            Operation::And => combine(self.whole, bytes, |a, b| a & b),
+            Operation::Xor => combine(self.whole, bytes, |a, b| a ^ b),
+            Operation::Or | Operation::Not | Operation::Diff | Operation::Diff1 | Operation::AndOr => {
+                combine(self.whole, bytes, |a, b| a | b);
             }
             Operation::One => {
-                for ((repeated, whole), byte) in self.repeated.iter_mut().zip(&self.whole).zip(bytes) {
+                self.repeated.resize(self.whole.len(), 0);
+                for ((repeated, whole), byte) in self.repeated.iter_mut().zip(&*self.whole).zip(bytes) {
                     *repeated |= whole & byte;
                 }
-                combine(&mut self.whole, bytes, |a, b| a | b);
+                combine(self.whole, bytes, |a, b| a | b);
             }
         }
     }
 
-    fn finish(mut self) -> Vec<u8> {
+    /// Makes the result of what was taken in, and of this part of X if it was kept apart.
+    fn finish(self, first: &[u8]) {
         match self.operation {
             Operation::And | Operation::Or | Operation::Xor => {}
             Operation::Not => self.whole.iter_mut().for_each(|byte| *byte = !*byte),
-            Operation::Diff => combine(&mut self.whole, &self.first, |others, first| first & !others),
-            Operation::Diff1 => combine(&mut self.whole, &self.first, |others, first| others & !first),
-            Operation::AndOr => combine(&mut self.whole, &self.first, |others, first| others & first),
-            Operation::One => combine(&mut self.whole, &self.repeated, |any, repeated| any & !repeated),
+            Operation::Diff => {
+                combine(self.whole, first, |others, first| first & !others);
+                self.whole[first.len()..].fill(0);
+            }
+            Operation::Diff1 => combine(self.whole, first, |others, first| others & !first),
+            Operation::AndOr => {
+                combine(self.whole, first, |others, first| others & first);
+                self.whole[first.len()..].fill(0);
+            }
+            Operation::One => {
+                combine(self.whole, self.repeated, |any, repeated| any & !repeated);
+                self.repeated.clear();
+            }
         }
-        self.whole
     }
 }
 
@@ -262,6 +280,40 @@ mod tests {
         }
     }
 
+    /// The result is made block by block; strings end before, at and behind the border of a block.
+    #[test]
+    fn blocks_leave_no_seams() {
+        let lengths = [0, 1, BLOCK_BYTES - 1, BLOCK_BYTES, BLOCK_BYTES + 1, 2 * BLOCK_BYTES, 3 * BLOCK_BYTES + 5];
+        let string = |seed: usize, length: usize| -> Vec<u8> {
+            (0..length).map(|index| (index.wrapping_mul(2_654_435_761) >> (seed * 5)) as u8).collect()
+        };
+        for operation in [
+            Operation::And,
+            Operation::Or,
+            Operation::Xor,
+            Operation::Diff,
+            Operation::Diff1,
+            Operation::AndOr,
+            Operation::One,
+        ] {
+            for (a, b) in lengths.iter().flat_map(|a| lengths.map(|b| (*a, b))) {
+                let strings = [string(0, a), string(1, b), string(2, BLOCK_BYTES / 2)];
+                let length = strings.iter().map(Vec::len).max().expect("three");
+                let found = combined(operation, strings.iter().map(|bytes| &bytes[..]).collect(), length);
+                assert_eq!(found.len(), length);
+                for index in
+                    (0..length).filter(|index| index % BLOCK_BYTES < 3 || index % BLOCK_BYTES > BLOCK_BYTES - 3)
+                {
+                    for mask in [0x80, 0x08, 0x01] {
+                        let bit = |bytes: &[u8]| bytes.get(index).is_some_and(|byte| byte & mask != 0);
+                        let bits: Vec<bool> = strings.iter().map(|bytes| bit(bytes)).collect();
+                        assert_eq!(bit(&found), naive(operation, &bits), "{operation:?} of {a} and {b} at {index}");
+                    }
+                }
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn every_bit_is_the_naive_one(
@@ -271,9 +323,7 @@ mod tests {
                 let operation = Operation::parse(name.as_bytes()).expect("a name");
                 let strings = if operation == Operation::Not { &strings[..1] } else { &strings[..] };
                 let length = strings.iter().map(Vec::len).max().expect("one at least");
-                let mut combined = Combined::new(operation, length);
-                strings.iter().for_each(|bytes| combined.add(bytes));
-                let found = combined.finish();
+                let found = combined(operation, strings.iter().map(|bytes| &bytes[..]).collect(), length);
                 prop_assert_eq!(found.len(), length);
                 for index in 0..length * 8 {
                     let bit = |bytes: &[u8]| bytes.get(index / 8).is_some_and(|byte| byte & 0x80 >> (index % 8) != 0);
