@@ -150,7 +150,7 @@ pub(crate) fn pttl(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
 }
 
 pub(crate) fn expiretime(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
-    answer_deadline(cache, call, reply, |at_ms, _| (at_ms + HALF_SECOND_MS) / 1000);
+    answer_deadline(cache, call, reply, |at_ms, _| at_ms / 1000 + i64::from(at_ms % 1000 >= HALF_SECOND_MS));
 }
 
 pub(crate) fn pexpiretime(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
@@ -343,5 +343,18 @@ mod tests {
         rig.advance_ms(200);
         rig.maintain();
         rig.check(&[("DBSIZE", ":1")]);
+    }
+
+    /// To round it by adding half a second overflowed.
+    #[test]
+    fn the_last_deadline_is_told_in_seconds() {
+        check(&[
+            ("SET k v", "+OK"),
+            ("PEXPIREAT k 9223372036854775807", ":1"),
+            ("PEXPIRETIME k", ":9223372036854775807"),
+            ("EXPIRETIME k", ":9223372036854776"),
+            ("PEXPIREAT k 9223372036854775499", ":1"),
+            ("EXPIRETIME k", ":9223372036854775"),
+        ]);
     }
 }
