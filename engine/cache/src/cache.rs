@@ -337,7 +337,7 @@ impl Cache {
         match prepared.verdict {
             Verdict::Run(command) => self.run(client, command, prepared, request, reply),
             Verdict::Memcache(verb) => self.run_memcache(client, verb, prepared, request, reply),
-            Verdict::Refuse(fault) => self.reject(fault, request, reply),
+            Verdict::Refuse(fault) => self.reject(client, fault, request, reply),
         }
     }
 
@@ -415,7 +415,7 @@ impl Cache {
             Verdict::Memcache(verb) => return self.run_memcache(client, verb, prepared, request, reply),
             Verdict::Refuse(fault) => {
                 self.abort_transaction(client);
-                return self.reject(fault, request, reply);
+                return self.reject(client, fault, request, reply);
             }
         };
         let session = self.clients.get(client);
@@ -535,7 +535,7 @@ impl Cache {
         let outcome = match prepared.verdict {
             Verdict::Run(command) => self.run_watched(client, command, &prepared, request, reply),
             Verdict::Memcache(_) => unreachable!("only RESP has transactions"),
-            Verdict::Refuse(fault) => self.reject(fault, request, reply),
+            Verdict::Refuse(fault) => self.reject(client, fault, request, reply),
         };
         self.finish(client, outcome, reply)
     }

@@ -7,6 +7,7 @@ use protocol::{Reply, Request};
 use crate::answer::Refusal;
 use crate::cache::{Cache, Outcome};
 use crate::call::KEY_TOO_LONG;
+use crate::clients::ClientIndex;
 use crate::table::Command;
 
 /// Why a request cannot run, whatever its client's state.
@@ -21,7 +22,13 @@ pub(crate) enum Fault {
 impl Cache {
     /// Answers a request that cannot run.
     #[cold]
-    pub(crate) fn reject(&mut self, fault: Fault, request: Request<'_>, reply: &mut Reply<'_>) -> Outcome {
+    pub(crate) fn reject(
+        &mut self,
+        client: ClientIndex,
+        fault: Fault,
+        request: Request<'_>,
+        reply: &mut Reply<'_>,
+    ) -> Outcome {
         if HTTP_WORDS.iter().any(|word| request.name().eq_ignore_ascii_case(word)) {
             return Outcome::Close;
         }
@@ -30,7 +37,7 @@ impl Cache {
             Fault::UnknownSubcommand => Refusal::new(unknown_subcommand(request)),
             Fault::Arity(command) => {
                 self.statistics.rejected[command.index()] += 1;
-                Refusal::arity(command)
+                if command == Command::Exec { self.reject_exec(client) } else { Refusal::arity(command) }
             }
             Fault::KeyTooLong(command) => {
                 self.statistics.rejected[command.index()] += 1;

@@ -13,6 +13,7 @@
 use hashbrown::hash_table::Entry;
 use item::{Key, Keyspace, Place};
 
+use crate::answer::Refusal;
 use crate::cache::Cache;
 use crate::clients::ClientIndex;
 use crate::owned::OwnedRequest;
@@ -127,6 +128,15 @@ impl Cache {
             unchanged &= watch.end(&mut self.shards, self.now.unix_ms);
         }
         unchanged
+    }
+
+    /// Ends a client's transaction because EXEC itself was malformed, as Redis does: what the client sends next is not
+    /// queued.
+    #[cold]
+    pub(crate) fn reject_exec(&mut self, client: ClientIndex) -> Refusal {
+        self.take_transaction(client);
+        self.unwatch(client);
+        Refusal::text("EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command")
     }
 
     /// Ends a client's transaction; `None` if it has none.

@@ -174,6 +174,31 @@ mod tests {
         ]);
     }
 
+    /// EXEC with an argument was refused like any command, and the client stayed in its transaction: what it sent next
+    /// was queued.
+    #[test]
+    fn a_malformed_exec_ends_the_transaction() {
+        let refusal = "-EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command";
+        let mut rig = Rig::new();
+        rig.check(&[
+            ("EXEC now", refusal),
+            ("WATCH k", "+OK"),
+            ("SET k v", "+OK"),
+            ("MULTI", "+OK"),
+            ("SET a 1", "+QUEUED"),
+            ("EXEC now", refusal),
+            ("EXISTS a", ":0"),
+            ("EXEC", "-ERR EXEC without MULTI"),
+            ("MULTI", "+OK"),
+            ("DISCARD now", "-ERR wrong number of arguments for 'discard' command"),
+            ("EXEC", ABORTED),
+            ("MULTI", "+OK"),
+            ("PING", "+QUEUED"),
+            ("EXEC", "[+PONG]"),
+        ]);
+        assert_eq!(rig.cache.holdings(), crate::Holdings::default());
+    }
+
     /// `change` is done by another client between WATCH and MULTI.
     #[track_caller]
     fn check_watch(before: &[&str], change: &[&str], expected: &str) {
