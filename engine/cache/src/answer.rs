@@ -19,6 +19,8 @@ pub(crate) struct Refusal(pub Cow<'static, str>);
 impl Refusal {
     pub const SYNTAX: Refusal = Refusal::text("ERR syntax error");
     pub const NOT_INTEGER: Refusal = Refusal::text("ERR value is not an integer or out of range");
+    pub const NOT_INT32: Refusal =
+        Refusal::text("ERR value is out of range, value must between -2147483648 and 2147483647");
     pub const TOO_LARGE: Refusal = Refusal::text("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
     pub const REPLY_TOO_LARGE: Refusal =
         Refusal::text("ERR reply exceeds the client-output-buffer-limit, ask for fewer keys");

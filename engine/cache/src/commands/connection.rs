@@ -78,10 +78,8 @@ pub(crate) fn echo(_: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
 }
 
 pub(crate) fn select(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
-    const OUT_OF_RANGE: Refusal =
-        Refusal::text("ERR value is out of range, value must between -2147483648 and 2147483647");
     let number = number::parse(call.arg(1)).ok_or(Refusal::NOT_INTEGER)?;
-    let number = i32::try_from(number).map_err(|_| OUT_OF_RANGE)?;
+    let number = i32::try_from(number).map_err(|_| Refusal::NOT_INT32)?;
     let database = usize::try_from(number).ok().filter(|&database| database < DATABASE_COUNT);
     let database = database.ok_or(Refusal::text("ERR DB index is out of range"))?;
     cache.clients.get_mut(call.client).select(database);

@@ -125,7 +125,8 @@ pub(crate) fn move_key(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>
 
 /// The number of a database that an argument names.
 fn database_number(text: &[u8]) -> Result<usize, Refusal> {
-    let number = number::parse(text).and_then(|number| i32::try_from(number).ok()).ok_or(Refusal::NOT_INTEGER)?;
+    let number = number::parse(text).ok_or(Refusal::NOT_INTEGER)?;
+    let number = i32::try_from(number).map_err(|_| Refusal::NOT_INT32)?;
     usize::try_from(number).ok().filter(|&number| number < DATABASE_COUNT).ok_or(NO_SUCH_DATABASE)
 }
 
@@ -263,7 +264,8 @@ mod tests {
             ("MOVE a 0", "-ERR source and destination objects are the same"),
             ("MOVE a 16", "-ERR DB index is out of range"),
             ("MOVE a x", "-ERR value is not an integer or out of range"),
-            ("MOVE a 99999999999", "-ERR value is not an integer or out of range"),
+            ("MOVE a 99999999999", "-ERR value is out of range, value must between -2147483648 and 2147483647"),
+            ("COPY a b DB 2147483648", "-ERR value is out of range, value must between -2147483648 and 2147483647"),
             ("MOVE none 1", ":0"),
             ("MOVE a 1", ":1"),
             ("DBSIZE", ":0"),
