@@ -114,11 +114,12 @@ impl Batch<'_> {
     }
 }
 
-/// Executes a request that waits in no batch; see `execute`.
+/// Executes a request that waits in no batch, to its end; see `execute`.
 pub fn execute_alone(node: &mut Node, index: u32, prepared: &Prepared, request: Request<'_>) {
     node.cache.begin_batch();
     execute(node, index, prepared, request);
     node.cache.end_batch();
+    effects::apply(node);
 }
 
 /// Executes one request of a connection that may still be served; its reply takes its place in the order.
@@ -143,10 +144,6 @@ fn execute(node: &mut Node, index: u32, prepared: &Prepared, request: Request<'_
         }
     }
     node.mark_dirty(index);
-    if prepared.is_barrier() {
-        // DEBUG SLEEP sleeps before anything else happens.
-        effects::apply(node);
-    }
 }
 
 #[inline]

@@ -148,6 +148,31 @@ fn a_monitor_sees_what_others_do() {
     assert!(["\"SET\" \"k\" \"a b\"", "\"GET\" \"k\""].starts_with(&ends), "{seen}");
 }
 
+/// What a request that fills more than one receive had done to others waited for somebody's next request.
+#[test]
+fn a_monitor_sees_a_large_request_although_nothing_follows_it() {
+    let server = Server::start(&[]);
+    let (mut monitor, mut other) = (server.connect(), server.connect());
+    exchange(&mut monitor, b"MONITOR\r\n", b"+OK\r\n");
+    let request = format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$100000\r\n{}\r\n", "x".repeat(100_000));
+    exchange(&mut other, request.as_bytes(), b"+OK\r\n");
+    exchange(&mut monitor, b"", b"+");
+}
+
+/// The same with the order to stop: the server went on.
+#[test]
+fn a_shutdown_that_comes_in_pieces_ends_the_server() {
+    let server = Server::start(&[]);
+    let (mut client, mut other) = (server.connect(), server.connect());
+    client.write_all(b"*1\r\n$8\r\nSHUT").unwrap();
+    list_until(&mut other, "the first piece is there", |list| list.contains("tot-net-in=12 "));
+    drop(other);
+    client.write_all(b"DOWN\r\n").unwrap();
+    assert_eq!(read_to_close(&mut client), b"");
+    let (status, _, stderr) = server.wait();
+    assert!(status.success(), "{stderr}");
+}
+
 #[test]
 fn silenced_replies_are_not_sent() {
     let server = Server::start(&[]);
