@@ -147,9 +147,6 @@ pub(crate) mod flag {
     /// Ours, never printed: what comes behind it on its connection waits until it has run.
     pub const BARRIER: u32 = 1 << 31;
 
-    /// Ours, never printed: takes a while, so it is timed by itself although its complexity reads O(1).
-    pub const TIMED: u32 = 1 << 31;
-
     /// Names in the order in which COMMAND INFO prints them.
     pub const NAMES: &[(u32, &str)] = &[
         (WRITE, "write"),

@@ -426,7 +426,7 @@ const SHARED_KEYS_MAX: u32 = 15;
 const fn timed_from(spec: &Spec) -> u32 {
     let is_constant = matches!(spec.complexity.as_bytes(), b"O(1)");
     let is_servers = matches!(spec.group.as_bytes(), b"server");
-    if spec.flags & flag::TIMED != 0 || is_servers {
+    if is_servers {
         0
     } else if is_constant {
         u32::MAX
