@@ -13,7 +13,7 @@ const NS_MAX: u64 = 1_000_000_000;
 /// Digits of a percentile that are exact.
 const DIGITS: u8 = 2;
 
-/// Buckets by power of two: bucket `i` holds times above 2^(i-1) ns, up to 2^i ns.
+/// Buckets by power of two: bucket `i` holds times above 2^(i-1) ns, up to 2^i ns; the last one all above.
 pub const DURATION_BUCKETS: usize = 31;
 
 const _: () = assert!(bucket_of(NS_MAX) == DURATION_BUCKETS - 1 && bucket_of(NS_MIN) == 0);

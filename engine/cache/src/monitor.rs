@@ -122,7 +122,7 @@ impl Cache {
 
     /// Commands that ran and those of the batch under way.
     fn commands_begun(&self) -> u64 {
-        self.statistics.commands_processed() + self.timing.pending()
+        self.statistics.calls() + self.timing.pending()
     }
 
     /// Shows a command that `client` runs now.

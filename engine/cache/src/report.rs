@@ -30,6 +30,14 @@ pub struct Report {
     pub keyspace_hits: u64,
     /// Keys that a read did not find.
     pub keyspace_misses: u64,
+    /// Requests of memcached's protocol.
+    pub memcache_requests: u64,
+    /// Time that they took, in nanoseconds.
+    pub memcache_spent_ns: u64,
+    /// Keys that memcached's get and gets found.
+    pub memcache_hits: u64,
+    /// Keys that memcached's get and gets did not find.
+    pub memcache_misses: u64,
     /// Keys removed because their time had come.
     pub expired_keys: u64,
     /// Keys removed to make room.
@@ -70,16 +78,17 @@ pub struct CommandReport {
     pub rejected: u64,
     /// Calls that ended with an error.
     pub failed: u64,
-    /// Time of all calls, in nanoseconds.
-    pub spent_ns: u64,
-    /// Calls by time; `None` if `latency-tracking` is off.
+    /// Calls by time; `None` if none was counted so, since `latency-tracking` is off.
     pub durations: Option<DurationBuckets>,
+    /// Time of the calls that are counted in `durations`, in nanoseconds.
+    pub tracked_ns: u64,
 }
 
 impl Cache {
     /// Everything there is to count at this moment.
     pub fn report(&self) -> Report {
         let (statistics, lag) = (&self.statistics, self.shards.expiry_lag());
+        let (memcache_hits, memcache_misses) = self.memcache.reads();
         let used_bytes = self.shards.memory().accounted_bytes();
         Report {
             facts: self.facts.clone(),
@@ -90,6 +99,10 @@ impl Cache {
             clients: self.client_count() as u64,
             keyspace_hits: statistics.keyspace_hits,
             keyspace_misses: statistics.keyspace_misses,
+            memcache_requests: statistics.memcache_requests,
+            memcache_spent_ns: statistics.memcache_spent_ns,
+            memcache_hits,
+            memcache_misses,
             expired_keys: statistics.expired_keys,
             evicted_keys: statistics.evicted_keys,
             expiry_lag_p50_ms: lag.quantile_ms(0.5),
@@ -115,8 +128,8 @@ impl Cache {
             calls,
             rejected,
             failed: statistics.failed[index],
-            spent_ns: statistics.spent_ns[index],
             durations: statistics.durations[index].as_ref().map(|durations| durations.by_power()),
+            tracked_ns: statistics.spent_ns[index] - statistics.untracked_ns[index],
         })
     }
 }
@@ -124,6 +137,22 @@ impl Cache {
 #[cfg(test)]
 mod tests {
     use crate::rig::Rig;
+
+    /// A histogram's sum had the time of calls that its counts lacked.
+    #[test]
+    fn times_of_calls_that_were_not_tracked_are_left_out_of_the_sum_too() {
+        let mut rig = Rig::new();
+        rig.use_stopwatch(1000);
+        rig.run("CONFIG RESETSTAT");
+        for tracking in ["yes", "no", "yes"] {
+            rig.run(&format!("CONFIG SET latency-tracking {tracking}"));
+            rig.batch(&["GET k", "GET k", "GET k"]);
+        }
+        let report = rig.cache.report();
+        let get = report.commands.iter().find(|command| command.name == "get").expect("it was called");
+        let tracked = get.durations.expect("it was on").iter().sum::<u64>();
+        assert_eq!((get.calls, tracked, get.tracked_ns), (9, 6, 2000), "two readings of the clock around each three");
+    }
 
     #[test]
     fn a_report_holds_what_was_counted() {

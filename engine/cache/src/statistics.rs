@@ -28,6 +28,12 @@ pub(crate) struct Statistics {
     pub spent_ns: [u64; COMMAND_COUNT],
     /// The same as histograms; `None` for what was never called, or not while `latency-tracking` was on.
     pub durations: [Option<Box<Durations>>; COMMAND_COUNT],
+    /// The part of `spent_ns` that `durations` lacks: that of calls while `latency-tracking` was off.
+    pub untracked_ns: [u64; COMMAND_COUNT],
+    /// Requests of memcached's protocol.
+    pub memcache_requests: u64,
+    /// Time that they took, in nanoseconds.
+    pub memcache_spent_ns: u64,
     /// Commands refused before they ran.
     pub rejected: [u64; COMMAND_COUNT],
     /// Commands that ran and ended with an error.
@@ -48,6 +54,9 @@ impl Default for Statistics {
             calls: [0; COMMAND_COUNT],
             spent_ns: [0; COMMAND_COUNT],
             durations: std::array::from_fn(|_| None),
+            untracked_ns: [0; COMMAND_COUNT],
+            memcache_requests: 0,
+            memcache_spent_ns: 0,
             rejected: [0; COMMAND_COUNT],
             failed: [0; COMMAND_COUNT],
             errors: BTreeMap::new(),
@@ -57,19 +66,33 @@ impl Default for Statistics {
 }
 
 impl Statistics {
-    /// Commands run.
-    pub fn commands_processed(&self) -> u64 {
+    /// Commands run, of RESP alone: monitors see no others.
+    pub fn calls(&self) -> u64 {
         self.calls.iter().sum()
     }
 
-    /// Counts `calls` calls of a command that took `ns_each` each; with a histogram if `is_tracked`.
+    /// Commands run, of both protocols.
+    pub fn commands_processed(&self) -> u64 {
+        self.calls() + self.memcache_requests
+    }
+
+    /// Time of all commands of both protocols, in nanoseconds. EXEC's is that of what it ran, which counts already.
+    pub fn commands_ns(&self) -> u64 {
+        self.spent_ns.iter().sum::<u64>() - self.spent_ns[Command::Exec.index()] + self.memcache_spent_ns
+    }
+
+    /// Counts `calls` calls of a command that took `ns_each` each and `left_ns` together beside that; with a histogram
+    /// if `is_tracked`.
     #[inline]
-    pub fn ran(&mut self, command: Command, calls: u64, ns_each: u64, is_tracked: bool) {
+    pub fn ran(&mut self, command: Command, calls: u64, ns_each: u64, left_ns: u64, is_tracked: bool) {
         let index = command.index();
+        let spent_ns = ns_each * calls + left_ns;
         self.calls[index] += calls;
-        self.spent_ns[index] += ns_each * calls;
+        self.spent_ns[index] += spent_ns;
         if is_tracked {
             self.durations[index].get_or_insert_with(|| Box::new(Durations::new())).record(ns_each, calls);
+        } else {
+            self.untracked_ns[index] += spent_ns;
         }
     }
 

@@ -196,7 +196,7 @@ impl Cache {
         if matches!(state, JobState::Done | JobState::Close)
             && let Some((command, asked)) = job.asked.take()
         {
-            self.statistics.ran(command, 1, job.spent_ns, self.in_force.latency_tracking);
+            self.statistics.ran(command, 1, job.spent_ns, 0, self.in_force.latency_tracking);
             if job.spent_ns >= self.timing.slow_ns {
                 self.was_slow(command, job.spent_ns, asked);
             }
@@ -211,17 +211,20 @@ impl Cache {
         let timing = &mut self.timing;
         let seen = &timing.seen[..timing.seen_count];
         let counts = seen.iter().map(|command| timing.counts[command.index()]);
-        let total = u64::from(counts.sum::<u32>() + std::mem::take(&mut timing.others));
+        let others = u64::from(std::mem::take(&mut timing.others));
+        let total = u64::from(counts.sum::<u32>()) + others;
         if total == 0 {
             return;
         }
+        self.statistics.memcache_requests += others;
+        self.statistics.memcache_spent_ns += others * (elapsed_ns / total);
         let mut left_ns = elapsed_ns % total;
         let mut all_fast = true;
         for &command in seen {
             let calls = u64::from(std::mem::take(&mut timing.counts[command.index()]));
-            self.statistics.ran(command, calls, elapsed_ns / total, self.in_force.latency_tracking);
-            // What the division left over, so that the sums are exact.
-            self.statistics.spent_ns[command.index()] += std::mem::take(&mut left_ns);
+            // One of them takes what the division left over, so that the sums are exact.
+            let left_ns = std::mem::take(&mut left_ns);
+            self.statistics.ran(command, calls, elapsed_ns / total, left_ns, self.in_force.latency_tracking);
             all_fast &= command.spec().flags & flag::FAST != 0;
         }
         timing.seen_count = 0;
@@ -252,7 +255,7 @@ impl Cache {
             job.asked = Some((call.command, Asked::new(call.command, call.request, self.clients.get(call.client))));
             return;
         }
-        self.statistics.ran(call.command, 1, spent_ns, self.in_force.latency_tracking);
+        self.statistics.ran(call.command, 1, spent_ns, 0, self.in_force.latency_tracking);
         if spent_ns >= self.timing.slow_ns {
             let asked = Asked::new(call.command, call.request, self.clients.get(call.client));
             self.was_slow(call.command, spent_ns, asked);

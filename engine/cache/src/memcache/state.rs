@@ -19,6 +19,11 @@ pub(crate) struct State {
 }
 
 impl State {
+    /// Keys that get and gets found, and those that they did not find.
+    pub fn reads(&self) -> (u64, u64) {
+        (self.counters.get_hits, self.counters.get_commands - self.counters.get_hits)
+    }
+
     /// A CAS number that no item of this core had before.
     pub(super) fn next_cas(&mut self) -> u64 {
         self.last_cas += 1;

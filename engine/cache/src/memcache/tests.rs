@@ -426,3 +426,32 @@ fn large_values_are_shared_not_copied() {
         ("get k|", "VALUE k 2 1|x|END|"),
     ]);
 }
+
+/// While every command was timed by itself no batch had a beginning: a request took the time since the last one,
+/// however long its client had been silent, and the latency monitor told of it.
+#[test]
+fn idle_time_is_not_time_of_the_next_request() {
+    let mut text = Text::with(&[("slowlog-log-slower-than", "500"), ("latency-monitor-threshold", "100")]);
+    text.rig.use_stopwatch(1_000_000_000);
+    text.rig.cache.timing.read();
+    text.rig.use_stopwatch(1_000);
+    text.rig.cache.begin_batch();
+    text.check(&[("get k|", "END|")]);
+    text.rig.cache.end_batch();
+    text.check(&[("RESP LATENCY LATEST", "[]")]);
+}
+
+#[test]
+fn requests_count_as_commands_of_the_server() {
+    let mut text = Text::new();
+    text.rig.use_stopwatch(1000);
+    text.rig.cache.begin_batch();
+    text.check(&[("set k 0 0 1|v|", "STORED|"), ("get k none|", "VALUE k 0 1|v|END|")]);
+    text.rig.cache.end_batch();
+    let report = text.rig.cache.report();
+    assert_eq!((report.memcache_requests, report.memcache_spent_ns), (2, 1000));
+    assert_eq!((report.memcache_hits, report.memcache_misses), (1, 1));
+    let info = text.rig.run("INFO stats");
+    assert!(info.contains("total_commands_processed:2\r"), "{info}");
+    assert!(info.contains("eventloop_duration_cmd_sum:1\r"), "{info}");
+}

@@ -126,8 +126,26 @@ pub const FAMILIES: &[Family] = &[
                 .collect()
         }),
     ),
-    counter("pinion_keyspace_hits_total", "Keys that a read found.", |r| only(r.keyspace_hits as f64)),
-    counter("pinion_keyspace_misses_total", "Keys that a read did not find.", |r| only(r.keyspace_misses as f64)),
+    counter("pinion_keyspace_hits_total", "Keys that a read found, those of memcached's clients apart.", |r| {
+        only(r.keyspace_hits as f64)
+    }),
+    counter(
+        "pinion_keyspace_misses_total",
+        "Keys that a read did not find, those of memcached's clients apart.",
+        |r| only(r.keyspace_misses as f64),
+    ),
+    counter("pinion_memcached_requests_total", "Requests of memcached's clients.", |r| {
+        only(r.memcache_requests as f64)
+    }),
+    counter("pinion_memcached_request_seconds_total", "Time of the requests of memcached's clients.", |r| {
+        only(seconds(r.memcache_spent_ns))
+    }),
+    counter("pinion_memcached_hits_total", "Keys that get and gets of memcached's clients found.", |r| {
+        only(r.memcache_hits as f64)
+    }),
+    counter("pinion_memcached_misses_total", "Keys that get and gets of memcached's clients did not find.", |r| {
+        only(r.memcache_misses as f64)
+    }),
     counter("pinion_expired_keys_total", "Keys removed because their time had come.", |r| only(r.expired_keys as f64)),
     gauge("pinion_expiry_lag_p50_seconds", "From deadlines to removals: half were not later.", |r| {
         only(r.expiry_lag_p50_ms as f64 / 1e3)
@@ -166,7 +184,7 @@ pub const FAMILIES: &[Family] = &[
         histogram("pinion_command_duration_seconds", "Time of a command's calls.", |r| {
             let called = r.commands.iter().filter_map(|command| Some((command, command.durations?)));
             let times = |(command, buckets): (&CommandReport, _)| {
-                (vec![command.name.to_owned()], Times { buckets, spent_ns: command.spent_ns })
+                (vec![command.name.to_owned()], Times { buckets, spent_ns: command.tracked_ns })
             };
             called.map(times).collect()
         }),
@@ -260,13 +278,15 @@ fn metrics<T>(family: &Family, values: Labeled<T>, set: impl Fn(&mut Metric, T))
 
 /// The first bucket that is written: shorter times count in it. 2^7 is 128 ns.
 const BUCKET_FIRST: usize = 7;
+/// The last one has no end, so it counts in +Inf alone. 2^29 ns, about 0.54 s, is the end of the one before.
+const BUCKET_ENDLESS: usize = DURATION_BUCKETS - 1;
 
 fn written(times: &Times) -> Histogram {
     let mut sum = 0;
     let mut buckets = Vec::with_capacity(DURATION_BUCKETS);
     for (power, count) in times.buckets.iter().enumerate() {
         sum += count;
-        if power >= BUCKET_FIRST {
+        if (BUCKET_FIRST..BUCKET_ENDLESS).contains(&power) {
             let mut bucket = Bucket::default();
             bucket.set_cumulative_count(sum);
             bucket.set_upper_bound(seconds(1 << power));
@@ -328,7 +348,8 @@ mod tests {
         let histogram = written(&Times { buckets, spent_ns: 4_000_000_000 });
         assert_eq!((histogram.get_sample_count(), histogram.get_sample_sum()), (6, 4.0));
         let counts: Vec<u64> = histogram.get_bucket().iter().map(|bucket| bucket.cumulative_count()).collect();
-        assert_eq!((counts[0], counts[1], counts[23]), (1, 3, 6));
+        assert_eq!((counts[0], counts[1], counts.len()), (1, 3, 23));
+        assert_eq!(counts.last(), Some(&3), "the three of a second or more are in no bucket that ends");
         assert_eq!(histogram.get_bucket()[3].upper_bound(), 1.024e-6);
     }
 }
