@@ -93,11 +93,17 @@ impl Prepared {
         self.is_barrier
     }
 
-    /// True if it shows what the server knows about connections: `Session::wire` must be up to date.
+    /// True if it shows what the server knows about connections: `Session::wire` must be up to date. Such commands,
+    /// and those below, are barriers: ordinary ones pay one test for all.
     #[inline]
     pub fn shows_wires(&self) -> bool {
-        // All of them are barriers: ordinary commands pay one test for both.
-        self.is_barrier && matches!(self.verdict, Verdict::Run(Command::ClientList | Command::ClientInfo))
+        matches!(self.verdict, Verdict::Run(Command::ClientList | Command::ClientInfo))
+    }
+
+    /// True if it shows or resets the server's counters: those of `Cache::facts_mut` must be up to date.
+    #[inline]
+    pub fn shows_counters(&self) -> bool {
+        matches!(self.verdict, Verdict::Run(Command::Info | Command::ConfigResetstat))
     }
 }
 
@@ -632,6 +638,12 @@ impl Cache {
     /// What INFO prints about the process.
     pub fn facts_mut(&mut self) -> &mut Facts {
         &mut self.facts
+    }
+
+    /// When the server started, in Unix seconds.
+    pub(crate) fn started_unix_seconds(&self) -> u64 {
+        let uptime_ms = self.now.mono_us.saturating_sub(self.facts.started_us) / 1000;
+        self.now.unix_ms.saturating_sub(uptime_ms) / 1000
     }
 
     /// All settings.

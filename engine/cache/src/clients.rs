@@ -248,6 +248,11 @@ impl Session {
         self.was_unblocked = None;
     }
 
+    /// True while a command of its waits.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.waiting.is_some()
+    }
+
     /// True if another client may end its wait.
     pub(crate) fn may_be_unblocked(&self) -> bool {
         self.waiting == Some(Waiting::Replicas) && self.was_unblocked.is_none()

@@ -129,8 +129,8 @@ fn execute(node: &mut Node, index: u32, prepared: &Prepared, request: Request<'_
     if connection.state != State::Open {
         return;
     }
-    if prepared.shows_wires() {
-        node.observe_all();
+    if prepared.is_barrier() {
+        bring_up_to_date(node, prepared);
     }
     let Some(connection) = node.connections.at(index) else { return };
     let unsent_bytes_max = node.limits.unsent_hard_bytes.unwrap_or(usize::MAX);
@@ -144,6 +144,17 @@ fn execute(node: &mut Node, index: u32, prepared: &Prepared, request: Request<'_
         }
     }
     node.mark_dirty(index);
+}
+
+/// Hands the cache what the request shows and the cache does not know.
+#[cold]
+fn bring_up_to_date(node: &mut Node, prepared: &Prepared) {
+    if prepared.shows_wires() {
+        node.observe_all();
+    }
+    if prepared.shows_counters() {
+        node.publish_counters();
+    }
 }
 
 #[inline]

@@ -336,12 +336,17 @@ impl Node {
         self.mark_dirty(index);
     }
 
-    /// Hands the counters to the cache, for INFO.
+    /// Hands everything that is counted to the cache, for INFO; to be called every 100 ms.
     pub fn publish(&mut self, ring: RingUsage) {
+        self.cache.facts_mut().tick = self.ticks.facts(ring, self.counters.buffer_shortages);
+        self.publish_counters();
+        self.cache.sample();
+    }
+
+    /// Hands the counters of connections and bytes to the cache.
+    pub fn publish_counters(&mut self) {
         let counters = self.counters;
-        let tick = self.ticks.facts(ring, counters.buffer_shortages);
         let facts = self.cache.facts_mut();
-        facts.tick = tick;
         facts.clients_max = self.limits.clients_max as u64;
         facts.connections_received = counters.connections_accepted;
         facts.connections_rejected = counters.connections_refused;
@@ -349,6 +354,5 @@ impl Node {
         facts.net_output_bytes = counters.sent_bytes;
         facts.output_limit_disconnections = counters.output_limit_closes;
         facts.protocol_errors = counters.protocol_errors;
-        self.cache.sample();
     }
 }

@@ -37,8 +37,13 @@ pub(crate) const CONFIG_SET: Spec = Spec {
     ..SUBCOMMAND
 };
 
-pub(crate) const CONFIG_RESETSTAT: Spec =
-    Spec { name: "config|resetstat", arity: 2, summary: "Sets the counters of INFO to zero.", ..SUBCOMMAND };
+pub(crate) const CONFIG_RESETSTAT: Spec = Spec {
+    name: "config|resetstat",
+    arity: 2,
+    flags: SUBCOMMAND.flags | flag::BARRIER,
+    summary: "Sets the counters of INFO to zero.",
+    ..SUBCOMMAND
+};
 
 pub(crate) const CONFIG_REWRITE: Spec = Spec {
     name: "config|rewrite",
@@ -104,7 +109,6 @@ pub(crate) fn set(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> 
 pub(crate) fn resetstat(cache: &mut Cache, _: &Call<'_>, reply: &mut Reply<'_>) {
     cache.statistics = Statistics::default();
     cache.facts_at_reset = cache.facts.clone();
-    cache.used_bytes_max = cache.shards.memory().accounted_bytes();
     reply.ok();
 }
 

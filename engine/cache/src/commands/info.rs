@@ -9,7 +9,7 @@ use protocol::Reply;
 
 use crate::cache::Cache;
 use crate::call::Call;
-use crate::clients::DATABASE_COUNT;
+use crate::clients::{DATABASE_COUNT, Session};
 use crate::facts::{PINION_VERSION, REDIS_VERSION};
 use crate::rates::Rate;
 use crate::spec::{Spec, category, flag};
@@ -18,7 +18,7 @@ use crate::table::Command;
 pub(crate) const INFO: Spec = Spec {
     name: "info",
     arity: -1,
-    flags: flag::LOADING | flag::STALE,
+    flags: flag::LOADING | flag::STALE | flag::BARRIER,
     categories: category::DANGEROUS,
     tips: &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"],
     summary: "Answers the state of the server, all of it or the sections named.",
@@ -113,12 +113,15 @@ fn server(cache: &Cache, text: &mut String) -> fmt::Result {
 }
 
 fn clients(cache: &Cache, text: &mut String) -> fmt::Result {
+    let count = |is: fn(&Session) -> bool| cache.clients.iter().filter(|(_, session)| is(session)).count();
     fields!(text,
         "connected_clients": cache.client_count(),
         "cluster_connections": 0,
         "maxclients": cache.facts.clients_max,
-        "blocked_clients": 0,
+        "blocked_clients": count(Session::is_waiting),
         "tracking_clients": 0,
+        "watching_clients": count(|session| !session.watches.is_empty()),
+        "total_watched_keys": cache.shards.watched_keys(),
         "clients_in_timeout_table": 0,
     );
     Ok(())
@@ -177,7 +180,7 @@ fn persistence(cache: &Cache, text: &mut String) -> fmt::Result {
         // Nothing is ever saved.
         "rdb_changes_since_last_save": cache.shards.changes(),
         "rdb_bgsave_in_progress": 0,
-        "rdb_last_save_time": 0,
+        "rdb_last_save_time": cache.started_unix_seconds(),
         "rdb_last_bgsave_status": "ok",
         "aof_enabled": 0,
         "aof_rewrite_in_progress": 0,
@@ -189,7 +192,6 @@ fn persistence(cache: &Cache, text: &mut String) -> fmt::Result {
 
 fn stats(cache: &Cache, text: &mut String) -> fmt::Result {
     let (facts, before, statistics) = (&cache.facts, &cache.facts_at_reset, &cache.statistics);
-    let command_us = statistics.spent_ns.iter().sum::<u64>() / 1000;
     let reclaim = cache.usage().statistics;
     let lag = cache.shards.expiry_lag();
     fields!(text,
@@ -221,7 +223,7 @@ fn stats(cache: &Cache, text: &mut String) -> fmt::Result {
         "client_query_buffer_limit_disconnections": facts.protocol_errors - before.protocol_errors,
         "eventloop_cycles": facts.tick.ticks - before.tick.ticks,
         "eventloop_duration_sum": (facts.tick.length_sum_ns - before.tick.length_sum_ns) / 1000,
-        "eventloop_duration_cmd_sum": command_us,
+        "eventloop_duration_cmd_sum": statistics.commands_ns() / 1000,
         "pinion_expiry_lag_p50_ms": lag.quantile_ms(0.5),
         "pinion_expiry_lag_p99_ms": lag.quantile_ms(0.99),
         "pinion_compacted_items": reclaim.compacted_items,
@@ -385,6 +387,47 @@ mod tests {
         let mut rig = Rig::new();
         rig.check(&[("SETBIT k 7 1", "..."), ("SETBIT k 7 1", "..."), ("GET k", "..."), ("DEL k", ":1")]);
         assert!(rig.run("INFO persistence").contains("rdb_changes_since_last_save:2\r"));
+    }
+
+    #[test]
+    fn clients_that_wait_or_watch_are_counted() {
+        let mut rig = Rig::new();
+        rig.check(&[("WATCH a b", "+OK")]);
+        let watching = rig.switch_client();
+        let mut wait = rig.begin("WAIT 1 1000");
+        assert_eq!(rig.go_on(&mut wait), None);
+        rig.switch_to(watching);
+        let text = rig.run("INFO clients");
+        for line in ["blocked_clients:1\r", "watching_clients:1\r", "total_watched_keys:2\r"] {
+            assert!(text.contains(line), "{line:?} in {text}");
+        }
+    }
+
+    #[test]
+    fn the_last_save_is_the_start() {
+        let mut rig = Rig::new();
+        let last = rig.run("LASTSAVE");
+        assert!(rig.run("INFO persistence").contains(&format!("rdb_last_save_time{last}\r")), "{last}");
+    }
+
+    /// EXEC's time and that of the commands inside of it were added up.
+    #[test]
+    fn what_a_transaction_runs_counts_once_in_the_time_of_all_commands() {
+        let mut rig = Rig::with(&[("enable-debug-command", "yes")]);
+        rig.check(&[("MULTI", "+OK"), ("DEBUG SLEEP 0.5", "+QUEUED"), ("EXEC", "[+OK]")]);
+        assert!(rig.run("INFO stats").contains("eventloop_duration_cmd_sum:500000\r"));
+    }
+
+    #[test]
+    fn the_peak_of_memory_outlives_a_reset_of_the_counters() {
+        let mut rig = Rig::new();
+        let peak =
+            |rig: &mut Rig| rig.run("INFO memory").split("used_memory_peak:").nth(1).map(|rest| rest[..6].to_owned());
+        rig.run(&format!("SET k {}", "x".repeat(1 << 20)));
+        rig.cache.sample();
+        let before = peak(&mut rig);
+        rig.check(&[("DEL k", ":1"), ("CONFIG RESETSTAT", "+OK")]);
+        assert_eq!(peak(&mut rig), before);
     }
 
     #[test]

@@ -135,8 +135,7 @@ pub(crate) fn time(cache: &mut Cache, _: &Call<'_>, reply: &mut Reply<'_>) {
 }
 
 pub(crate) fn lastsave(cache: &mut Cache, _: &Call<'_>, reply: &mut Reply<'_>) {
-    let uptime_ms = cache.now.mono_us.saturating_sub(cache.facts.started_us) / 1000;
-    reply.integer((cache.now.unix_ms.saturating_sub(uptime_ms) / 1000) as i64);
+    reply.integer(cache.started_unix_seconds() as i64);
 }
 
 pub(crate) fn role(_: &mut Cache, _: &Call<'_>, reply: &mut Reply<'_>) {

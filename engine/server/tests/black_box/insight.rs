@@ -124,6 +124,27 @@ fn commands_have_times() {
     assert_eq!((name.as_str(), *calls, buckets.last()), ("get", 100, Some(&100)));
 }
 
+/// INFO showed the counters of up to a tenth of a second ago, and CONFIG RESETSTAT left what had come since.
+#[test]
+fn what_was_just_done_is_counted() {
+    let server = Server::start(&[]);
+    let mut client = server.client();
+    let mut field = |name: &str| -> u64 {
+        let info: String = redis::cmd("INFO").arg("stats").query(&mut client).unwrap();
+        let value = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        value.expect(name).parse().unwrap()
+    };
+    let before = field("total_connections_received");
+    let others: Vec<_> = (0..5).map(|_| server.client()).collect();
+    assert_eq!(field("total_connections_received"), before + 5);
+    let mut other = server.client();
+    redis::cmd("SET").arg("k").arg("x".repeat(100_000)).exec(&mut other).unwrap();
+    assert!(field("total_net_input_bytes") > 100_000);
+    redis::cmd("CONFIG").arg("RESETSTAT").exec(&mut other).unwrap();
+    assert!(field("total_net_input_bytes") < 1000);
+    drop(others);
+}
+
 #[test]
 fn every_section_of_info_is_there() {
     let server = Server::start(&[]);
