@@ -24,27 +24,55 @@ use crate::runtime::glommio;
 use crate::runtime::logs::Logs;
 use crate::runtime::metrics::{self, Pages, Reporter, Signals};
 use crate::runtime::{check, start, uring};
-use crate::settings::{self, Facts, FileText, Imported, Loaded, Runtime, Startup};
+use crate::settings::{self, Facts, FileText, Imported, Loaded, LogFormat, Runtime, Startup};
 
 /// Descriptors that are not clients: listeners, ring, /proc files, standard streams.
 const DESCRIPTORS_RESERVED: u64 = 32;
 
+/// Why the server did not start, or had to stop.
+#[derive(Debug)]
+pub enum Failure {
+    /// A line for standard error.
+    Untold(String),
+    /// The log has it.
+    Logged,
+}
+
+impl From<String> for Failure {
+    fn from(line: String) -> Failure {
+        Failure::Untold(line)
+    }
+}
+
 /// Runs the server until a signal ends it.
 ///
 /// # Errors
-/// One line for standard error: why it did not start, or why it had to stop.
-pub fn main() -> Result<(), String> {
+/// See `Failure`.
+pub fn main() -> Result<(), Failure> {
     let facts = host_facts()?;
     let loaded = match settings::load(std::env::args_os(), &read_file, &facts).map_err(|error| error.to_string())? {
         Startup::Run(loaded) => *loaded,
-        Startup::Check(loaded) => return check(&loaded),
+        Startup::Check(loaded) => return Ok(check(&loaded)?),
         Startup::Print(text) => {
             show(&text);
             return Ok(());
         }
-        Startup::Imported(imported) => return tell_import(imported),
+        Startup::Imported(imported) => return Ok(tell_import(imported)?),
     };
     let logs = Logs::to_stderr(&loaded.settings);
+    let is_json = loaded.settings.log_format == LogFormat::Json;
+    serve(loaded, logs, facts).map_err(|line| {
+        // What collects the logs wants objects; who asked for no log at all still wants to know this.
+        if !is_json || !tracing::enabled!(tracing::Level::ERROR) {
+            return Failure::Untold(line);
+        }
+        tracing::error!("{line}");
+        Failure::Logged
+    })
+}
+
+/// From the settings to the end of the core's thread.
+fn serve(loaded: Loaded, logs: Logs, facts: Facts) -> Result<(), String> {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
