@@ -13,6 +13,12 @@ pub fn listeners(settings: &Settings) -> Result<(), String> {
     if settings.port != 0 || settings.memcached_port != 0 {
         addresses(settings)?;
     }
+    if let Some(address) = settings.metrics_bind {
+        // As below.
+        TcpListener::bind(SocketAddr::new(address.ip(), 0)).map_err(|error| {
+            format!("metrics-bind: cannot listen on {}: {error}; name an address of this host", address.ip())
+        })?;
+    }
     let sockets = [("unixsocket", &settings.unixsocket), ("memcached-unixsocket", &settings.memcached_unixsocket)];
     sockets.into_iter().try_for_each(|(setting, path)| match path {
         Some(path) => folder_of(setting, path),
@@ -67,6 +73,14 @@ mod tests {
         check(&[("127.0.0.1", false), ("192.0.2.1", true)], None, Ok(()));
         check(&[("192.0.2.1", false)], None, Err("cannot listen on 192.0.2.1"));
         check(&[("192.0.2.1", true)], None, Err("none of the addresses"));
+    }
+
+    #[test]
+    fn the_pages_need_an_address_too() {
+        let check =
+            |bind: &str| listeners(&Settings { metrics_bind: Some(bind.parse().unwrap()), ..Settings::default() });
+        assert_eq!(check("127.0.0.1:9121"), Ok(()));
+        assert!(check("192.0.2.1:9121").unwrap_err().starts_with("metrics-bind: cannot listen on 192.0.2.1: "));
     }
 
     #[test]

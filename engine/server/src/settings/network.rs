@@ -70,12 +70,14 @@ impl Kind for Endpoint {
     fn parse(&self, text: &str) -> Result<Option<SocketAddr>, Refusal> {
         match text.trim() {
             "" => Ok(None),
-            text => text.parse().map(Some).map_err(|_| {
-                Refusal::new(
+            // With port 0 the kernel chooses one, and nobody would know which.
+            text => match text.parse::<SocketAddr>() {
+                Ok(address) if address.port() != 0 => Ok(Some(address)),
+                Ok(_) | Err(_) => Err(Refusal::new(
                     format!("'{text}' is no address with a port"),
                     "write it as in 127.0.0.1:9121 or [::1]:9121",
-                )
-            }),
+                )),
+            },
         }
     }
 
@@ -222,6 +224,15 @@ mod tests {
         check("localhost", "127.0.0.1");
         let parsed = AddressList.parse("-::1").unwrap();
         assert_eq!(parsed, [BindAddress { ip: IpAddr::V6(Ipv6Addr::LOCALHOST), optional: true }]);
+    }
+
+    #[test]
+    fn an_endpoint_has_a_port_that_others_can_know() {
+        assert_eq!(Endpoint.parse(" 127.0.0.1:9121 ").unwrap(), Some(([127, 0, 0, 1], 9121).into()));
+        assert_eq!(Endpoint.parse("").unwrap(), None);
+        for text in ["127.0.0.1:0", "127.0.0.1", "9121"] {
+            assert_eq!(Endpoint.parse(text).unwrap_err().what, format!("'{text}' is no address with a port"));
+        }
     }
 
     #[test]

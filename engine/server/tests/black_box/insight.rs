@@ -90,6 +90,12 @@ fn an_address_that_was_chosen_must_be_free() {
     let refused = Server::try_start(free_port(), &["--metrics-bind", &bind]).err().expect("the port is taken");
     assert!(refused.stderr.contains(&format!("metrics-bind: cannot listen on {bind}")), "{}", refused.stderr);
     assert_eq!(refused.stderr.trim_end().lines().count(), 1);
+    let refused = Server::try_start(free_port(), &["--metrics-bind", &bind, "--log-format", "json"]).err().unwrap();
+    assert!(refused.stderr.starts_with("{\"timestamp\":\"") && refused.stderr.ends_with("}\n"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("\"level\":\"ERROR\"") && refused.stderr.contains(&bind), "{}", refused.stderr);
+    let silent = ["--metrics-bind", &bind, "--log-format", "json", "--loglevel", "nothing"];
+    let refused = Server::try_start(free_port(), &silent).err().unwrap();
+    assert!(refused.stderr.starts_with("pinion: metrics-bind: "), "{}", refused.stderr);
 }
 
 #[test]
