@@ -498,9 +498,18 @@ struct Explored {
 fn explore(from: &[State], lanes: &[Steps], rules: Rules, sums: &mut Sums) -> Explored {
     let mut explored = Explored { finals: Vec::new(), missing: false };
     let mut parts: BTreeMap<(usize, usize), (i64, i64)> = BTreeMap::new();
+    let twins = twins(lanes);
     let mut seen: HashSet<(Vec<u16>, State)> = HashSet::new();
-    let mut open: Vec<(Vec<u16>, State)> = from.iter().map(|state| (vec![0; lanes.len()], state.clone())).collect();
-    while let Some((at, state)) = open.pop() {
+    // By how many steps it takes that may not have happened: the fewest first, so that the visits are enough to find an
+    // explanation where there is one.
+    let mut open: BTreeMap<usize, Vec<(Vec<u16>, State)>> = BTreeMap::new();
+    open.insert(0, from.iter().map(|state| (vec![0; lanes.len()], state.clone())).collect());
+    while let Some(mut entry) = open.first_entry() {
+        let unsure = *entry.key();
+        let Some((at, state)) = entry.get_mut().pop() else {
+            entry.remove();
+            continue;
+        };
         if seen.len() >= VISITS_MAX || !seen.insert((at.clone(), state.clone())) {
             continue;
         }
@@ -512,10 +521,15 @@ fn explore(from: &[State], lanes: &[Steps], rules: Rules, sums: &mut Sums) -> Ex
         // In the middle of a transaction nobody else has a turn.
         let is_glued = |lane: usize| lanes[lane].steps.get(usize::from(at[lane])).is_some_and(|step| step.glued);
         let only = (0..lanes.len()).find(|&lane| is_glued(lane));
-        for (lane, steps) in lanes.iter().enumerate().filter(|(lane, _)| only.is_none_or(|only| *lane == only)) {
+        let may_move = |lane: usize| {
+            // Equal lanes move in order: any other order of theirs is the same.
+            only.is_none_or(|only| lane == only) && twins[lane].is_none_or(|twin| at[twin] > at[lane])
+        };
+        for (lane, steps) in lanes.iter().enumerate().filter(|(lane, _)| may_move(*lane)) {
             let Some(step) = steps.steps.get(usize::from(at[lane])) else { continue };
             let mut next = at.clone();
             next[lane] += 1;
+            let open = open.entry(unsure + usize::from(over(lane))).or_default();
             if step.counts {
                 for part in [0, 1] {
                     let after = model::touch(&state, &step.touch, Some(&Reply::Integer(part)), rules);
@@ -536,6 +550,16 @@ fn explore(from: &[State], lanes: &[Steps], rules: Rules, sums: &mut Sums) -> Ex
         *sum = (sum.0 + least, sum.1 + most);
     }
     explored
+}
+
+/// For each lane the one before it that does the same, if it does one thing only.
+fn twins(lanes: &[Steps]) -> Vec<Option<usize>> {
+    let only_step = |lane: usize| match &lanes[lane].steps[..] {
+        [step] if !step.counts && !step.glued => Some((&step.touch, &step.reply, lanes[lane].certain)),
+        _ => None,
+    };
+    let is_twin = |lane: usize, other: usize| only_step(other).is_some() && only_step(other) == only_step(lane);
+    (0..lanes.len()).map(|lane| (0..lane).rev().find(|&other| is_twin(lane, other))).collect()
 }
 
 fn blame(key: &Key, record: &Record, lanes: &[Steps], rules: Rules) -> String {

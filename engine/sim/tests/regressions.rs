@@ -27,3 +27,10 @@ fn a_request_behind_a_long_command_waits_for_it() {
 fn a_key_that_makes_room_for_its_own_persist_is_not_there_to_persist() {
     [69, 131].into_iter().for_each(check);
 }
+
+/// A server without fault was blamed: many clients had left with commands that may or may not have run, and the oracle
+/// had used up its visits on orders with those before it tried the ones without.
+#[test]
+fn an_explanation_without_commands_that_may_not_have_run_is_tried_first() {
+    check(10152);
+}
