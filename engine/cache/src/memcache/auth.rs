@@ -10,7 +10,7 @@ use crate::commands::connection::authenticate;
 /// Answers a client that has not authenticated.
 #[cold]
 pub(super) fn first_request(cache: &mut Cache, client: ClientIndex, ask: &Ask<'_>, reply: &mut Reply<'_>) -> Outcome {
-    if super::is_too_short(ask.words) {
+    if ask.verb == Verb::Quit || super::is_too_short(ask.words) {
         return Outcome::Close;
     }
     let answer: &[u8] = match (ask.verb, ask.value) {

@@ -257,7 +257,7 @@ impl Cache {
                 Ok(line) => match fault {
                     Fault::TooLarge => store::too_large(self, &ask, &line, Failure::TOO_LARGE),
                     Fault::NoRoom => store::too_large(self, &ask, &line, Failure::NO_ROOM_TO_STORE),
-                    Fault::BadChunk | Fault::AuthenticationTooLong => Failure::new("CLIENT_ERROR bad data chunk"),
+                    Fault::BadChunk | Fault::AuthenticationTooLong => store::bad_chunk(self, &line),
                 },
             },
         };

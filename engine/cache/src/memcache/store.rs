@@ -109,6 +109,7 @@ pub(super) fn extend(cache: &mut Cache, ask: &Ask<'_>, reply: &mut Reply<'_>) ->
     let put = Put { value, expires_at_ms, flags };
     let stored = cache.shards.commit(Change::Put { key, put }, &mut cache.statistics);
     stored.map_err(|_| Failure::NO_ROOM_TO_STORE)?;
+    cache.memcache.counters.items_stored += 1;
     reply.memcache_line(b"STORED");
     Ok(())
 }
@@ -121,12 +122,18 @@ pub(super) fn too_large(cache: &mut Cache, ask: &Ask<'_>, line: &Line<'_>, failu
         true => counters.stores_too_large += 1,
         false => counters.stores_without_room += 1,
     }
-    count(cache, &line.key);
     if ask.verb == Verb::Set {
         // A removal is never refused.
         let _ = cache.commit(Change::Remove { key: line.key });
     }
     failure
+}
+
+/// A value that has come, and is not closed by CRLF.
+#[cold]
+pub(super) fn bad_chunk(cache: &mut Cache, line: &Line<'_>) -> Failure {
+    count(cache, &line.key);
+    Failure::new("CLIENT_ERROR bad data chunk")
 }
 
 /// Stores the value of `ask`, or nothing if its deadline has passed.

@@ -360,6 +360,39 @@ fn a_password_is_the_first_request() {
     ]);
 }
 
+/// It was told to authenticate first, and left connected.
+#[test]
+fn a_stranger_may_leave() {
+    let mut text = Text::with(&[("requirepass", "secret")]);
+    text.limits.authenticated = false;
+    text.check(&[("quit|", " CLOSED")]);
+}
+
+/// A value that was never read was counted in `cmd_set`, one with a bad end was not, and what append made was no item.
+#[test]
+fn what_is_stored_is_counted_as_in_memcached() {
+    let table: &[(&str, &str, &[&str])] = &[
+        ("set k 0 0 1|x|", "STORED|", &["cmd_set 1", "total_items 1"]),
+        ("add k 0 0 1|x|", "NOT_STORED|", &["cmd_set 1", "total_items 0"]),
+        ("append k 0 0 1|x|", "STORED|", &["cmd_set 1", "total_items 1"]),
+        ("prepend k 0 0 1|x|", "STORED|", &["cmd_set 1", "total_items 1"]),
+        ("append none 0 0 1|x|", "NOT_STORED|", &["cmd_set 1", "total_items 0"]),
+        ("set k 0 0 1|xyz", "CLIENT_ERROR bad data chunk|", &["cmd_set 1", "total_items 0"]),
+    ];
+    let value = "x".repeat(1 << 20);
+    let too_large = format!("set k 0 0 {}|{value}|", value.len());
+    let refused = "SERVER_ERROR object too large for cache|";
+    let row = (&*too_large, refused, &["cmd_set 0", "total_items 0", "store_too_large 1"][..]);
+    for (request, answer, counts) in table.iter().copied().chain([row]) {
+        let mut text = Text::new();
+        text.check(&[("set k 0 0 1|v|", "STORED|"), ("stats reset|", "RESET|"), (request, answer)]);
+        let stats = text.run(b"stats\r\n");
+        for count in counts {
+            assert!(stats.contains(&format!("STAT {count}|")), "{count} after {request:.40}: {stats}");
+        }
+    }
+}
+
 #[test]
 fn the_server_tells_about_itself() {
     let mut text = Text::new();
