@@ -3,6 +3,8 @@
 //! A result that is shorter than the old text is filled up with spaces, as memcached does: the length of the value
 //! stays. RESP's INCR takes no such text for a number.
 
+use bytes::Bytes;
+use item::INLINE_VALUE_BYTES_MAX;
 use l1::{Put, Value};
 use protocol::Reply;
 
@@ -34,17 +36,23 @@ pub(super) fn change(cache: &mut Cache, ask: &Ask<'_>, reply: &mut Reply<'_>) ->
     let (expires_at_ms, flags, length) = (item.expires_at_ms, item.flags, text.len());
     let mut padded = [b' '; DIGITS_MAX];
     let value = if length <= digits.len() {
-        digits
+        Value::Inline(digits)
     } else if length <= DIGITS_MAX {
         padded[..digits.len()].copy_from_slice(digits);
-        &padded[..length]
-    } else {
+        Value::Inline(&padded[..length])
+    } else if length <= INLINE_VALUE_BYTES_MAX {
         cache.scratch.clear();
         cache.scratch.extend_from_slice(digits);
         cache.scratch.resize(length, b' ');
-        &cache.scratch
+        Value::Inline(&cache.scratch)
+    } else {
+        // RESP clients may store hundreds of MiB: the scratch would keep as much for ever.
+        let mut whole = Vec::with_capacity(length);
+        whole.extend_from_slice(digits);
+        whole.resize(length, b' ');
+        Value::Large(Bytes::from(whole))
     };
-    let put = Put { value: Value::Inline(value), expires_at_ms, flags };
+    let put = Put { value, expires_at_ms, flags };
     let stored = cache.shards.commit(Change::Put { key, put }, &mut cache.statistics);
     stored.map_err(|_| Failure::new("SERVER_ERROR out of memory"))?;
     reply.memcache_number(new);

@@ -188,6 +188,23 @@ fn numbers_wrap_stop_and_keep_their_width() {
     ]);
 }
 
+/// The padded result of a long value went through the cache's scratch memory, which kept the room for ever, unseen by
+/// `maxmemory`.
+#[test]
+fn arithmetic_on_a_long_value_keeps_no_memory() {
+    let mut text = Text::new();
+    for length in [21, 16_384, 16_385, 1 << 20] {
+        let (old, new) = (format!("5{}", " ".repeat(length - 1)), format!("6{}", " ".repeat(length - 1)));
+        text.check(&[
+            (&format!("RESP SET k '{old}'"), "+OK"),
+            ("incr k 1|", "6|"),
+            ("RESP GET k", &format!("'{new}'")),
+        ]);
+    }
+    let scratch_bytes = text.rig.cache.scratch.capacity();
+    assert!(scratch_bytes <= 2 * item::INLINE_VALUE_BYTES_MAX, "{scratch_bytes}");
+}
+
 #[test]
 fn deadlines_are_relative_absolute_or_past() {
     let mut text = Text::new();
