@@ -252,6 +252,7 @@ pub(crate) fn check_name<'a>(name: &'a [u8], what: &str) -> Result<&'a str, Refu
 enum Selection {
     All,
     None,
+    /// Sorted: a request has room for a million of them, to be held against every client.
     Ids(Vec<u64>),
 }
 
@@ -266,7 +267,9 @@ impl Selection {
             [option, ids @ ..] if option.bytes().eq_ignore_ascii_case(b"id") && !ids.is_empty() => {
                 let id = |text: &[u8]| number::parse(text).and_then(|id| u64::try_from(id).ok()).filter(|&id| id > 0);
                 let ids: Option<Vec<u64>> = ids.iter().map(|arg| id(arg.bytes())).collect();
-                Ok(Selection::Ids(ids.ok_or(Refusal::text("ERR Invalid client ID"))?))
+                let mut ids = ids.ok_or(Refusal::text("ERR Invalid client ID"))?;
+                ids.sort_unstable();
+                Ok(Selection::Ids(ids))
             }
             _ => Err(Refusal::SYNTAX),
         }
@@ -276,7 +279,7 @@ impl Selection {
         match self {
             Selection::All => true,
             Selection::None => false,
-            Selection::Ids(ids) => ids.contains(&session.id()),
+            Selection::Ids(ids) => ids.binary_search(&session.id()).is_ok(),
         }
     }
 }

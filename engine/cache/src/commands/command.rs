@@ -1,6 +1,6 @@
 //! COMMAND: the table, as client libraries read it.
 
-use protocol::Reply;
+use protocol::{Arg, Reply};
 
 use crate::answer::Refusal;
 use crate::cache::Cache;
@@ -58,28 +58,42 @@ pub(crate) fn count(_: &mut Cache, _: &Call<'_>, reply: &mut Reply<'_>) {
     reply.integer(top_level().count() as i64);
 }
 
-pub(crate) fn command_info(_: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
-    if call.len() == 2 {
+/// Names that one request may ask about. A container with its subcommands takes a tenth of a millisecond, and a request
+/// has room for a million names.
+const NAMES_MAX: usize = 1024;
+
+/// The names from argument 2 on, if they are not too many.
+pub(super) fn names<'a>(call: &Call<'a>) -> Result<&'a [Arg<'a>], Refusal> {
+    const TOO_MANY: Refusal = Refusal::text("ERR too many command names, ask for 1024 at most");
+    const _: () = assert!(NAMES_MAX == 1024, "the text says how many");
+    Some(call.args_from(2)).filter(|names| names.len() <= NAMES_MAX).ok_or(TOO_MANY)
+}
+
+pub(crate) fn command_info(_: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+    let names = names(call)?;
+    if names.is_empty() {
         reply.array(top_level().count());
         top_level().for_each(|command| answer_info(command, reply));
-        return;
+        return Ok(());
     }
-    reply.array(call.len() - 2);
-    for arg in call.args_from(2) {
+    reply.array(names.len());
+    for arg in names {
         match by_full_name(arg.bytes()) {
             Some(command) => answer_info(command, reply),
             None => reply.null(),
         }
     }
+    Ok(())
 }
 
-pub(crate) fn docs(_: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
-    let named: Vec<Command> = match call.args_from(2) {
+pub(crate) fn docs(_: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+    let named: Vec<Command> = match names(call)? {
         [] => top_level().collect(),
         names => names.iter().filter_map(|name| by_full_name(name.bytes())).collect(),
     };
     reply.map(named.len());
     named.into_iter().for_each(|command| answer_docs(command, reply));
+    Ok(())
 }
 
 pub(crate) fn list(_: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
@@ -234,6 +248,19 @@ fn answer_docs(command: Command, reply: &mut Reply<'_>) {
 #[cfg(test)]
 mod tests {
     use crate::rig::{Rig, check};
+
+    /// A request of a million names took minutes, in one tick.
+    #[test]
+    fn too_many_names_are_refused() {
+        let refusal = "-ERR too many command names, ask for 1024 at most";
+        for command in ["COMMAND INFO", "COMMAND DOCS", "LATENCY HISTOGRAM"] {
+            check(&[
+                (&format!("{command}{}", " client".repeat(1025)), refusal),
+                (&format!("{command}{}", " none".repeat(1024)), "..."),
+                (&format!("{command}{}", " none".repeat(1025)), refusal),
+            ]);
+        }
+    }
 
     #[test]
     fn commands_describe_themselves() {

@@ -126,9 +126,9 @@ pub(crate) fn doctor(cache: &mut Cache, _: &Call<'_>, reply: &mut Reply<'_>) {
     reply.verbatim("txt", &text);
 }
 
-pub(crate) fn histogram(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn histogram(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let mut commands: Vec<Command> = Vec::new();
-    match call.args_from(2) {
+    match super::command::names(call)? {
         [] => commands.extend(Command::all()),
         names => names.iter().for_each(|name| add_named(name.bytes(), &mut commands)),
     }
@@ -149,6 +149,7 @@ pub(crate) fn histogram(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_
             reply.integer(calls as i64);
         }
     }
+    Ok(())
 }
 
 pub(crate) fn help(_: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
