@@ -107,6 +107,13 @@ impl Shards {
         self.shard(place.slot).store().prefetch_record(keyspace, place);
     }
 
+    /// Starts to fetch the index lines and then the records of keys of one command whose slots were fetched before.
+    #[inline]
+    pub fn prefetch_all(&self, keyspace: Keyspace, places: &[Place]) {
+        places.iter().for_each(|place| self.prefetch_bucket(keyspace, *place));
+        places.iter().for_each(|place| self.prefetch_record(keyspace, *place));
+    }
+
     /// The item of `key`; this counts as a use.
     #[inline]
     pub fn get(&mut self, key: &Key<'_>, now_ms: u64) -> Option<Item<'_>> {

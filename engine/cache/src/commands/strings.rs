@@ -1,6 +1,6 @@
 //! Strings: GET, MGET, MSET, APPEND, STRLEN. SET has a file of its own, numbers too.
 
-use item::{Key, Place};
+use item::Key;
 use l1::{Put, Stored, Value};
 use protocol::{Arg, Reply};
 
@@ -183,10 +183,9 @@ pub(crate) fn for_each_key<'a>(
         let places = &mut places[..args.len().div_ceil(step)];
         for (place, arg) in places.iter_mut().zip(args.iter().step_by(step)) {
             *place = cache.shards.place(arg.bytes());
-            cache.shards.prefetch_bucket(keyspace, *place);
+            cache.shards.prefetch_slot(keyspace, *place);
         }
-        let prefetch = |place: &Place| cache.shards.prefetch_record(keyspace, *place);
-        places.iter().for_each(prefetch);
+        cache.shards.prefetch_all(keyspace, places);
         let first = 1 + batch * KEYS_PER_BATCH * step;
         for (i, (place, arg)) in places.iter().zip(args.iter().step_by(step)).enumerate() {
             each(cache, &Key { keyspace, place: *place, bytes: arg.bytes() }, first + i * step)?;

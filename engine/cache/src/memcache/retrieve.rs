@@ -134,11 +134,9 @@ fn in_group<'a>(
             return Err(Failure::FORMAT);
         }
         *place = cache.shards.place(word.bytes());
-        cache.shards.prefetch_bucket(ask.keyspace, *place);
+        cache.shards.prefetch_slot(ask.keyspace, *place);
     }
-    for place in &*places {
-        cache.shards.prefetch_record(ask.keyspace, *place);
-    }
+    cache.shards.prefetch_all(ask.keyspace, places);
     for (place, word) in places.iter().zip(group) {
         each(cache, &Key { keyspace: ask.keyspace, place: *place, bytes: word.bytes() })?;
     }
