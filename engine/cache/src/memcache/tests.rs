@@ -505,3 +505,21 @@ fn requests_count_as_commands_of_the_server() {
     assert!(info.contains("total_commands_processed:2\r"), "{info}");
     assert!(info.contains("eventloop_duration_cmd_sum:1\r"), "{info}");
 }
+
+#[test]
+fn what_monitors_never_see_is_not_counted_as_left_out() {
+    let mut text = Text::new();
+    text.check(&[("RESP MONITOR", "+OK")]);
+    for _ in 0..4001 {
+        text.check(&[("RESP PING", "+PONG")]);
+    }
+    text.rig.cache.take_effects();
+    text.rig.cache.begin_batch();
+    text.check(&[("get k|", "END|"), ("get k|", "END|")]);
+    text.rig.cache.end_batch();
+    text.rig.advance_ms(1000);
+    text.check(&[("RESP PING", "+PONG")]);
+    let effects = format!("{:?}", text.rig.cache.take_effects());
+    let skipped = b"\"skipped\" \"1\"".iter().map(u8::to_string).collect::<Vec<_>>().join(", ");
+    assert!(effects.contains(&skipped), "{effects}");
+}
