@@ -21,46 +21,62 @@ pub enum Effect {
 
 /// Effects that no server has fetched yet.
 #[derive(Debug, Default)]
-pub(crate) struct Effects(Vec<Effect>);
+pub(crate) struct Effects {
+    list: Vec<Effect>,
+    /// Bytes that are to be sent.
+    bytes: usize,
+}
 
 impl Effects {
     /// Adds one.
     pub fn push(&mut self, effect: Effect) {
-        self.0.push(effect);
+        self.list.push(effect);
+    }
+
+    /// Bytes that are to be sent and that no server has fetched yet.
+    pub fn pending_bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Adds bytes for a client, joined with those before if nothing came in between.
     pub fn send(&mut self, client: ClientIndex, bytes: &[u8]) {
-        if let Some(Effect::Send(last, pending)) = self.0.last_mut()
+        self.bytes += bytes.len();
+        if let Some(Effect::Send(last, pending)) = self.list.last_mut()
             && *last == client
         {
             pending.extend_from_slice(bytes);
             return;
         }
-        self.0.push(Effect::Send(client, bytes.to_vec()));
+        self.list.push(Effect::Send(client, bytes.to_vec()));
     }
 
     /// Forgets the bytes for a client that no longer wants any.
     pub fn forget_sends(&mut self, client: ClientIndex) {
-        self.0.retain(|effect| !matches!(effect, Effect::Send(to, _) if *to == client));
+        let bytes = &mut self.bytes;
+        self.list.retain(|effect| match effect {
+            Effect::Send(to, pending) if *to == client => {
+                *bytes -= pending.len();
+                false
+            }
+            Effect::Send(..) | Effect::Close(_) | Effect::Sleep(_) | Effect::Stop => true,
+        });
     }
 
     /// Forgets what was to be sent to a client that is gone.
     pub fn forget(&mut self, client: ClientIndex) {
-        self.0.retain(|effect| match effect {
-            Effect::Close(of) | Effect::Send(of, _) => *of != client,
-            Effect::Sleep(_) | Effect::Stop => true,
-        });
+        self.forget_sends(client);
+        self.list.retain(|effect| !matches!(effect, Effect::Close(of) if *of == client));
     }
 
     /// Takes all.
     pub fn take(&mut self) -> Vec<Effect> {
-        std::mem::take(&mut self.0)
+        self.bytes = 0;
+        std::mem::take(&mut self.list)
     }
 
     /// True if there is none.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.list.is_empty()
     }
 }

@@ -4,6 +4,7 @@
 //! - Lines are made for at most `LINES_PER_SECOND` commands. When they are used up nothing looks at commands until
 //!   there are `LINES_AGAIN` more, so that watching a busy server costs it about one percent. How many commands ran
 //!   meanwhile the next line says.
+//! - What waits to be fetched is at most `PENDING_BYTES_MAX` and a line per monitor.
 //! - Passwords never appear.
 //!
 //! Absent on purpose: a queue. What a monitor does not read is dropped by the server, as `Effect::Send` says.
@@ -28,6 +29,10 @@ const LINES_AGAIN: u64 = 100;
 const ARG_BYTES_MAX: usize = 4096;
 /// Bytes of a line from which on no further argument is shown; the rest is counted.
 const LINE_BYTES_MAX: usize = 64 * 1024;
+
+/// Bytes of lines that the server has not fetched yet, for all monitors together, from which on commands are left out
+/// and counted: all that EXEC runs it runs before the server can fetch any.
+const PENDING_BYTES_MAX: usize = 1 << 20;
 
 /// Who monitors, and how many lines they may still get.
 #[derive(Debug, Default)]
@@ -129,6 +134,10 @@ impl Cache {
     pub(crate) fn show_to_monitors(&mut self, client: ClientIndex, command: Command, request: Request<'_>) {
         let spec = command.spec();
         if spec.flags & (flag::SKIP_MONITOR | flag::ADMIN) != 0 || !self.may_show() {
+            return;
+        }
+        if self.effects.pending_bytes() >= PENDING_BYTES_MAX {
+            self.monitors.skipped += 1;
             return;
         }
         let session = self.clients.get(client);
