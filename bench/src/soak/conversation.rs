@@ -24,6 +24,9 @@ const ANSWERED_KEPT: usize = 4;
 const QUEUED_MAX: u64 = 20;
 const SILENT_MAX: u64 = 20;
 const INLINE_BYTES_MAX: usize = 4096;
+/// EXEC's answer when memory is full and what was queued may need some: nothing of it ran.
+const EXEC_OUT_OF_MEMORY: &[u8] = b"EXECABORT Transaction discarded because of: OOM ";
+
 /// How transactions end; UNWATCH stands for EXEC behind one.
 pub const TRANSACTION_ENDS: &[&str] = &["EXEC", "EXEC", "EXEC", "EXEC", "UNWATCH", "DISCARD", "RESET"];
 /// Arguments that no command expects where they come.
@@ -575,6 +578,7 @@ impl Conversation {
         let Some(transaction) = self.transaction.take() else { return Err("EXEC without MULTI".into()) };
         match value {
             Value::Error(text) if transaction.is_dirty => refused("EXECABORT", text).map(drop),
+            Value::Error(text) if text.starts_with(EXEC_OUT_OF_MEMORY) => Ok(()),
             Value::Error(text) => refused("", text).map(drop),
             _ if transaction.is_dirty => Err("expected EXECABORT: something was refused before".into()),
             Value::Null if watches => Ok(()),
@@ -649,6 +653,8 @@ mod tests {
         for wrong in ["*2\r\n+OK\r\n$1\r\nb\r\n", "*1\r\n+OK\r\n", "*-1\r\n", "-EXECABORT no\r\n", "+OK\r\n"] {
             assert!(hear(TRANSACTION, &format!("{head}{wrong}")).is_err(), "{wrong}");
         }
+        let full = "-EXECABORT Transaction discarded because of: OOM no\r\n";
+        assert!(hear(TRANSACTION, &format!("{head}{full}")).is_ok());
         let dirty = "+OK\r\n-OOM no\r\n+QUEUED\r\n";
         assert!(hear(TRANSACTION, &format!("{dirty}-EXECABORT no\r\n")).is_ok());
         assert!(hear(TRANSACTION, &format!("{dirty}*1\r\n$-1\r\n")).is_err(), "it ran although a part was refused");

@@ -498,8 +498,7 @@ impl Cache {
             let bytes_max = self.shards.memory().value_bytes_max();
             if (self.transaction_bytes + request.held_bytes()) as u64 <= bytes_max {
                 self.transaction_bytes += request.held_bytes();
-                let writes = flags & (flag::WRITE | flag::MAY_REPLICATE) != 0;
-                self.clients.get_mut(client).queue(request, writes);
+                self.clients.get_mut(client).queue(request, flags);
                 reply.simple("QUEUED");
                 return Outcome::Done;
             }

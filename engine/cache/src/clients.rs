@@ -12,6 +12,7 @@ use protocol::Version;
 use slab::Slab;
 
 use crate::owned::OwnedRequest;
+use crate::spec::flag;
 use crate::table::Command;
 use crate::time::Now;
 use crate::transaction::{Transaction, Watch};
@@ -225,9 +226,10 @@ impl Session {
     }
 
     /// Queues a request in the transaction.
-    pub(crate) fn queue(&mut self, request: OwnedRequest, writes: bool) {
+    pub(crate) fn queue(&mut self, request: OwnedRequest, flags: u32) {
         let transaction = self.transaction.as_deref_mut().expect("only a client in a transaction queues");
-        transaction.writes |= writes;
+        transaction.writes |= flags & (flag::WRITE | flag::MAY_REPLICATE) != 0;
+        transaction.grows |= flags & flag::DENYOOM != 0;
         transaction.push(request);
     }
 

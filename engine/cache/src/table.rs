@@ -14,8 +14,8 @@ use crate::cache::{Cache, Outcome};
 use crate::call::Call;
 use crate::commands::{
     acl, bitfield, bitop, bits, client, client_kill, command, conditions, config, connection, debug, exchange, expiry,
-    floats, flush, getkeys, info, keys, latency, lcs, many, memory, monitor, moves, numbers, object, pause, ranges,
-    scan, scripts, server, set, shutdown, slowlog, strings, transaction,
+    floats, flush, getkeys, info, keys, latency, lcs, many, memory, monitor, moves, numbers, object, pause, pubsub,
+    ranges, scan, scripts, server, set, shutdown, slowlog, strings, transaction,
 };
 use crate::route::padded;
 use crate::spec::{Spec, flag};
@@ -160,6 +160,13 @@ table! {
     Module => scripts::container, MODULE;
     ModuleList => scripts::list, MODULE_LIST;
     ModuleHelp => scripts::help, MODULE_HELP;
+    Pubsub => pubsub::container, PUBSUB;
+    PubsubChannels => pubsub::channels, PUBSUB_CHANNELS;
+    PubsubNumpat => pubsub::numpat, PUBSUB_NUMPAT;
+    PubsubNumsub => pubsub::numsub, PUBSUB_NUMSUB;
+    PubsubShardchannels => pubsub::channels, PUBSUB_SHARDCHANNELS;
+    PubsubShardnumsub => pubsub::numsub, PUBSUB_SHARDNUMSUB;
+    PubsubHelp => pubsub::help, PUBSUB_HELP;
     Acl => acl::container, ACL;
     AclWhoami => acl::whoami, ACL_WHOAMI;
     AclUsers => acl::users, ACL_USERS;

@@ -28,6 +28,8 @@ pub(crate) struct Transaction {
     pub aborted: bool,
     /// Some queued command writes.
     pub writes: bool,
+    /// Some queued command may need memory.
+    pub grows: bool,
     held_bytes: usize,
 }
 

@@ -21,6 +21,9 @@ use crate::reply::{self, Malformed, Reply};
 use crate::sightings::Sightings;
 use crate::trace;
 
+/// EXEC's answer when memory is full and what was queued may need some.
+const EXEC_OUT_OF_MEMORY: &[u8] = b"EXECABORT Transaction discarded because of: OOM ";
+
 /// What one connection has asked and was answered.
 #[derive(Debug)]
 pub struct Conversation {
@@ -446,6 +449,8 @@ impl Conversation {
                 oracle.answered(self.lane, Command::NotRun(watched.into_keys().collect(), since), reply);
                 Ok(())
             }
+            // Nothing of it ran, as after a refusal while it was queued.
+            Reply::Error(text) if self.may_be_refused && text.starts_with(EXEC_OUT_OF_MEMORY) => Ok(()),
             _ => wrong(&format!("of {} commands", transaction.commands.len())),
         }
     }

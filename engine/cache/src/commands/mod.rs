@@ -27,6 +27,7 @@ pub(crate) mod moves;
 pub(crate) mod numbers;
 pub(crate) mod object;
 pub(crate) mod pause;
+pub(crate) mod pubsub;
 pub(crate) mod ranges;
 pub(crate) mod scan;
 pub(crate) mod scripts;

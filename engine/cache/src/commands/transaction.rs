@@ -1,4 +1,7 @@
 //! Transactions: MULTI, EXEC, DISCARD, WATCH, UNWATCH.
+//!
+//! What may need memory is refused as a whole while memory is full and nothing may go: a transaction of which some
+//! commands run and others answer `-OOM` helps nobody.
 
 use protocol::Reply;
 
@@ -63,6 +66,10 @@ pub(crate) const UNWATCH: Spec = Spec {
     ..TRANSACTION
 };
 
+const OUT_OF_MEMORY: Refusal = Refusal::text(
+    "EXECABORT Transaction discarded because of: OOM command not allowed when used memory > 'maxmemory'.",
+);
+
 pub(crate) fn multi(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
     let begun = cache.clients.get_mut(call.client).begin_transaction();
     assert!(begun, "MULTI is refused inside a transaction before it gets here");
@@ -76,6 +83,10 @@ pub(crate) fn exec(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) ->
     let unchanged = cache.unwatch(call.client);
     if transaction.aborted {
         return Err(Refusal::text("EXECABORT Transaction discarded because of previous errors."));
+    }
+    if transaction.grows {
+        let bytes = transaction.held_bytes() as u64;
+        cache.shards.make_room_for_all(bytes, 1, &mut cache.statistics).map_err(|_| OUT_OF_MEMORY)?;
     }
     if !unchanged {
         reply.null_array();
@@ -197,6 +208,42 @@ mod tests {
             ("EXEC", "[+PONG]"),
         ]);
         assert_eq!(rig.cache.holdings(), crate::Holdings::default());
+    }
+
+    #[test]
+    fn exec_in_a_full_memory_runs_what_needs_none_and_nothing_of_the_rest() {
+        let mut rig = Rig::with(&[("maxmemory", "8388608"), ("maxmemory-policy", "noeviction")]);
+        rig.check(&[("SET n 1", "+OK")]);
+        for length in [10_000, 100, 1] {
+            let value = "v".repeat(length);
+            let _ = (0..).find(|i| rig.run(&format!("SET key:{length}:{i} {value}")) == OUT_OF_MEMORY);
+        }
+        let refused = format!("-EXECABORT Transaction discarded because of: {}", &OUT_OF_MEMORY[1..]);
+        rig.check(&[
+            ("MULTI", "+OK"),
+            ("GET n", "+QUEUED"),
+            ("EXPIRE n 10", "+QUEUED"),
+            ("EXEC", "..."),
+            ("MULTI", "+OK"),
+            ("SET n 2", "+QUEUED"),
+            ("DEL n", "+QUEUED"),
+            ("EXEC", &refused),
+            ("PING", "+PONG"),
+            ("GET n", "'1'"),
+            ("FLUSHALL", "+OK"),
+            ("MULTI", "+OK"),
+            ("SET n 2", "+QUEUED"),
+            ("EXEC", "[+OK]"),
+            // A limit that no eviction reaches, although there is something to evict.
+            ("CONFIG SET maxmemory-policy allkeys-lru", "+OK"),
+            ("MULTI", "+OK"),
+            ("SET n 3", "+QUEUED"),
+        ]);
+        let queuing = rig.switch_client();
+        rig.check(&[("CONFIG SET maxmemory 1", "+OK")]);
+        rig.maintain();
+        rig.switch_to(queuing);
+        rig.check(&[("EXEC", &refused)]);
     }
 
     /// `change` is done by another client between WATCH and MULTI.
