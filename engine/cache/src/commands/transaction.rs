@@ -241,7 +241,6 @@ mod tests {
         ]);
         let queuing = rig.switch_client();
         rig.check(&[("CONFIG SET maxmemory 1", "+OK")]);
-        rig.maintain();
         rig.switch_to(queuing);
         rig.check(&[("EXEC", &refused)]);
     }

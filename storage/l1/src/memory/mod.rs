@@ -462,7 +462,8 @@ impl Memory {
         let after = self.account.charged() + bytes + tables;
         let candidates = self.balance(self.policy.scope());
         let evictable = candidates.small_bytes + candidates.main_bytes;
-        if after <= self.threshold() + evictable { Ok(()) } else { Err(NoRoom) }
+        // A lower limit that was just set is not in force yet, but what it will not hold is not promised.
+        if after <= self.threshold().min(self.limit_bytes) + evictable { Ok(()) } else { Err(NoRoom) }
     }
 
     /// From when `admits_all` has allowed items until all of them are stored: none is refused meanwhile, for want of a
