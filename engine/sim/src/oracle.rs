@@ -28,7 +28,9 @@ use crate::workload::TWINS;
 pub type Lane = usize;
 
 /// States that one key's exploration of one tick may visit: far above what a handful of connections can make.
-const VISITS_MAX: usize = 1 << 16;
+const VISITS_MAX: usize = 1 << 20;
+/// The same while nothing explains the replies: nobody is blamed for orders that were not tried.
+const VISITS_BEFORE_BLAME: usize = 1 << 22;
 
 /// How the refusal of a reply of many values begins.
 pub const REPLY_TOO_LARGE: &[u8] = b"ERR reply exceeds the client-output-buffer-limit";
@@ -510,7 +512,8 @@ fn explore(from: &[State], lanes: &[Steps], rules: Rules, sums: &mut Sums) -> Ex
             entry.remove();
             continue;
         };
-        if seen.len() >= VISITS_MAX || !seen.insert((at.clone(), state.clone())) {
+        let visits_max = if explored.finals.is_empty() { VISITS_BEFORE_BLAME } else { VISITS_MAX };
+        if seen.len() >= visits_max || !seen.insert((at.clone(), state.clone())) {
             continue;
         }
         explored.missing |= !state.is_alive(rules.now_ms) || state.may_be_evicted(rules);
