@@ -215,8 +215,8 @@ impl Workload {
     }
 
     fn several(&mut self, rng: &mut StdRng, habits: &Habits) -> Command {
-        if habits.large_values && rng.random_bool(0.1) {
-            // More values in one reply than one system call takes.
+        if habits.large_values && rng.random_bool(0.1) || self.limits_replies && rng.random_bool(0.3) {
+            // More values in one reply than one system call takes, or than the client may be owed.
             return Command::Mget(vec![self.text_key(rng); rng.random_range(30..70)]);
         }
         let count = rng.random_range(1..6);
