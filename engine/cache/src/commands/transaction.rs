@@ -80,14 +80,16 @@ pub(crate) fn exec(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) ->
     let Some(transaction) = cache.take_transaction(call.client) else {
         return Err(Refusal::text("ERR EXEC without MULTI"));
     };
+    let room = match transaction.grows && !transaction.aborted {
+        true => cache.shards.make_room_for_all(transaction.held_bytes() as u64, 1, &mut cache.statistics),
+        false => Ok(()),
+    };
+    // After room was made: a watched key may have had to go.
     let unchanged = cache.unwatch(call.client);
     if transaction.aborted {
         return Err(Refusal::text("EXECABORT Transaction discarded because of previous errors."));
     }
-    if transaction.grows {
-        let bytes = transaction.held_bytes() as u64;
-        cache.shards.make_room_for_all(bytes, 1, &mut cache.statistics).map_err(|_| OUT_OF_MEMORY)?;
-    }
+    room.map_err(|_| OUT_OF_MEMORY)?;
     if !unchanged {
         reply.null_array();
         return Ok(Outcome::Done);
@@ -243,6 +245,24 @@ mod tests {
         rig.check(&[("CONFIG SET maxmemory 1", "+OK")]);
         rig.switch_to(queuing);
         rig.check(&[("EXEC", &refused)]);
+    }
+
+    /// Keys were compared first, so what went to make room for the commands was no change.
+    #[test]
+    fn a_watched_key_that_is_evicted_for_exec_is_a_change() {
+        let mut rig = Rig::with(&[("maxmemory", "8388608"), ("maxmemory-policy", "volatile-ttl")]);
+        let value = "v".repeat(10_000);
+        rig.check(&[(&format!("SET watched {} EX 10", "v".repeat(200_000)), "+OK")]);
+        let mut filled = 0;
+        while rig.cache.usage().charged_bytes + 50_000 < rig.cache.usage().threshold_bytes {
+            filled += 1;
+            rig.check(&[(&format!("SET fill:{filled} {value}"), "+OK")]);
+        }
+        rig.check(&[("EXISTS watched", ":1"), ("WATCH watched", "+OK"), ("MULTI", "+OK")]);
+        for i in 0..10 {
+            rig.check(&[(&format!("SET key:{i} {value}"), "+QUEUED")]);
+        }
+        rig.check(&[("EXEC", "nil"), ("EXISTS watched", ":0"), ("EXISTS key:0", ":0")]);
     }
 
     /// `change` is done by another client between WATCH and MULTI.
