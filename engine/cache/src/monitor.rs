@@ -105,7 +105,9 @@ impl Cache {
     fn may_show(&mut self) -> bool {
         self.monitors.fill(self.now.mono_us);
         if self.monitors.allowance < MILLION {
-            self.monitors.muted_at = Some(self.commands_begun());
+            let begun = self.commands_begun();
+            // EXEC is looked at once more, after what it ran.
+            self.monitors.muted_at.get_or_insert(begun);
             self.modes &= !cache_mode::MONITORED;
             return false;
         }

@@ -145,6 +145,20 @@ mod tests {
         assert!(!shown(&mut rig).is_empty(), "the first one still monitors");
     }
 
+    /// EXEC's own line, which comes last, found no line left once more and forgot those that ran before it.
+    #[test]
+    fn commands_of_a_transaction_that_uses_up_the_lines_are_counted() {
+        let mut rig = Rig::new();
+        rig.check(&[("MONITOR", "+OK"), ("MULTI", "+OK")]);
+        (0..5000).for_each(|_| rig.check(&[("PING", "+QUEUED")]));
+        rig.check(&[("EXEC", "...")]);
+        assert_eq!(shown(&mut rig).len(), 4000, "MULTI and 3999 of PING");
+        rig.advance_ms(10);
+        rig.check(&[("PING", "+PONG")]);
+        let lines = shown(&mut rig);
+        assert!(lines[0].ends_with("\"skipped\" \"1002\""), "{lines:?}");
+    }
+
     #[test]
     fn a_line_is_bounded_however_many_arguments_there_are() {
         let mut rig = Rig::new();
