@@ -440,6 +440,7 @@ impl Cache {
     }
 
     fn hold(&mut self, client: ClientIndex, prepared: &Prepared, request: Request<'_>) -> Outcome {
+        self.timing.note_gap();
         self.clients.get_mut(client).set_waiting(Some(Waiting::Held));
         Outcome::Job(Box::new(Job::postponed(*prepared, request)))
     }
@@ -490,6 +491,7 @@ impl Cache {
 
     /// Queues a command of a client between MULTI and EXEC.
     fn queue(&mut self, client: ClientIndex, command: Command, request: Request<'_>, reply: &mut Reply<'_>) -> Outcome {
+        self.timing.note_gap();
         let flags = command.spec().flags;
         let refusal = if flags & flag::NO_MULTI != 0 {
             Refusal::text("ERR Command not allowed inside a transaction")
@@ -716,6 +718,7 @@ impl Cache {
     /// Writes and counts an error reply.
     #[cold]
     pub(crate) fn refuse(&mut self, refusal: &Refusal, reply: &mut Reply<'_>) {
+        self.timing.note_gap();
         self.statistics.error(&refusal.0);
         reply.error(&refusal.0);
     }

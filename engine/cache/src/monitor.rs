@@ -142,6 +142,7 @@ impl Cache {
             self.monitors.skipped += 1;
             return;
         }
+        self.timing.note_gap();
         let session = self.clients.get(client);
         let line = &mut self.monitors.line;
         line.clear();

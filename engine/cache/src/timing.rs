@@ -14,8 +14,8 @@
 //! more often than twice a minute: on a host that takes the processor away now and then it would go on all the time.
 //!
 //! Invariants
-//! - The clock is read at most twice per batch, and per command that is timed by itself once, or twice if one that is
-//!   not has run before it.
+//! - The clock is read at most twice per batch, and per command that is timed by itself once, or twice if
+//!   something that is not has run before it.
 //! - Counting a command that shares its time allocates nothing but its command's histogram, once.
 
 use std::time::Duration;
@@ -49,6 +49,8 @@ pub(crate) struct Timing {
     ordered_ns: u64,
     /// When the current span began.
     since_ns: u64,
+    /// Something that is not timed has run since: the next command did not begin at `since_ns`.
+    has_gap: bool,
     /// Commands of the current span, by command.
     counts: [u32; COMMAND_COUNT],
     /// Those that are not 0 in `counts`: the first `seen_count` of it.
@@ -73,6 +75,7 @@ impl Timing {
             stopwatch,
             ordered_ns: 0,
             since_ns: 0,
+            has_gap: false,
             counts: [0; COMMAND_COUNT],
             seen: [Command::Get; COMMAND_COUNT],
             seen_count: 0,
@@ -105,6 +108,12 @@ impl Timing {
     /// Counts a sleep as time of the command that orders it: the server sleeps when the command has run.
     pub fn order_sleep(&mut self, time: Duration) {
         self.ordered_ns += u64::try_from(time.as_nanos()).unwrap_or(u64::MAX / 2).min(u64::MAX / 2 - self.ordered_ns);
+    }
+
+    /// Notes that something runs that is not timed: what is queued, refused or held back, and what goes to monitors.
+    #[inline]
+    pub fn note_gap(&mut self) {
+        self.has_gap = true;
     }
 
     /// Commands that ran in the current span.
@@ -146,6 +155,7 @@ impl Cache {
             self.timing.is_precise = is_precise(&self.in_force);
         }
         self.timing.since_ns = self.timing.read();
+        self.timing.has_gap = false;
     }
 
     /// Ends a batch: its commands are counted, with the time that they took.
@@ -207,8 +217,9 @@ impl Cache {
     /// Shares the span's time among its commands, and begins the next one.
     fn settle_span(&mut self, now_ns: u64) {
         let elapsed_ns = now_ns.saturating_sub(self.timing.since_ns);
-        self.timing.since_ns = now_ns;
         let timing = &mut self.timing;
+        timing.since_ns = now_ns;
+        timing.has_gap = false;
         let seen = &timing.seen[..timing.seen_count];
         let counts = seen.iter().map(|command| timing.counts[command.index()]);
         let others = u64::from(std::mem::take(&mut timing.others));
@@ -235,7 +246,7 @@ impl Cache {
 
     #[cold]
     fn begin_timed(&mut self) -> u64 {
-        if self.timing.seen_count == 0 && self.timing.others == 0 {
+        if self.timing.seen_count == 0 && self.timing.others == 0 && !self.timing.has_gap {
             // It begins where the one before it has ended.
             return self.timing.since_ns;
         }

@@ -147,6 +147,38 @@ mod tests {
         assert!(rig.run("INFO commandstats").contains("cmdstat_keys:calls=1,"));
     }
 
+    /// A command began where the one before it had ended, whatever came in between.
+    #[test]
+    fn what_is_queued_or_refused_is_not_time_of_the_next_command() {
+        for untimed in ["SET k v", "FOO", "GET"] {
+            let mut rig = Rig::with(&[("slowlog-log-slower-than", "500")]);
+            rig.batch(&["MULTI"]);
+            let queuing = rig.switch_client();
+            rig.cache.begin_batch();
+            rig.check(&[("PING", "+PONG")]);
+            let other = rig.switch_to(queuing);
+            rig.check(&[(untimed, "...")]);
+            rig.advance_stopwatch(1_000_000);
+            rig.switch_to(other);
+            rig.check(&[("PING", "+PONG")]);
+            rig.cache.end_batch();
+            assert!(logged(&mut rig).is_empty(), "{untimed}: {:?}", logged(&mut rig));
+        }
+    }
+
+    #[test]
+    fn what_exec_does_before_its_commands_is_not_time_of_the_first() {
+        let mut rig = Rig::with(&[("slowlog-log-slower-than", "0")]);
+        rig.check(&[("MULTI", "+OK"), ("PING", "+QUEUED")]);
+        rig.use_stopwatch(1000);
+        rig.batch(&["EXEC"]);
+        let text = rig.run("INFO commandstats");
+        // Read when the batch begins, before PING, after it, and when EXEC ends.
+        for line in ["cmdstat_ping:calls=1,usec=1,", "cmdstat_exec:calls=1,usec=3,"] {
+            assert!(text.contains(line), "{line} in {text}");
+        }
+    }
+
     #[test]
     fn the_log_has_a_bound() {
         let mut rig = Rig::with(&[("slowlog-log-slower-than", "0"), ("slowlog-max-len", "10")]);

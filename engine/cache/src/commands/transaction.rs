@@ -94,6 +94,7 @@ pub(crate) fn exec(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) ->
         reply.null_array();
         return Ok(Outcome::Done);
     }
+    cache.timing.note_gap();
     reply.array(transaction.queued.len());
     let mut outcome = Outcome::Done;
     for queued in &transaction.queued {

@@ -102,6 +102,11 @@ impl Rig {
         NS_PER_READING.set(ns);
     }
 
+    /// Lets time pass on the stopwatch.
+    pub fn advance_stopwatch(&mut self, ns: u64) {
+        READING_NS.set(READING_NS.get() + ns);
+    }
+
     /// Runs commands as one batch.
     pub fn batch(&mut self, commands: &[&str]) {
         self.cache.begin_batch();
