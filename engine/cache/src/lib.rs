@@ -38,6 +38,7 @@ mod shards;
 mod slowlog;
 mod spec;
 mod statistics;
+mod syntax;
 mod table;
 mod time;
 mod timing;

@@ -10,6 +10,8 @@ pub(crate) struct Spec {
     pub name: &'static str,
     /// Arguments with the name: exactly so many, or at least so many if negative.
     pub arity: i32,
+    /// What follows the name, in the notation of `crate::syntax`; a spec that is built on another has that one's.
+    pub syntax: &'static str,
     /// Bits of `flag`.
     pub flags: u32,
     /// Bits of `category`, beyond those that follow from the flags.
@@ -33,6 +35,7 @@ impl Spec {
     pub const PLAIN: Spec = Spec {
         name: "",
         arity: 0,
+        syntax: "",
         flags: 0,
         categories: 0,
         keys: Keys::NONE,

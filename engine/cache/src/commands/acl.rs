@@ -34,6 +34,7 @@ pub(crate) const ACL_USERS: Spec = Spec {
 pub(crate) const ACL_CAT: Spec = Spec {
     name: "acl|cat",
     arity: -2,
+    syntax: "[category]",
     summary: "Lists the categories, or the commands of one.",
     complexity: "O(N), N commands",
     ..SUBCOMMAND

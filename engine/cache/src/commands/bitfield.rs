@@ -19,6 +19,10 @@ use crate::spec::{ACCESS_MODIFY, ACCESS_READ, Keys, Spec, category, flag};
 pub(crate) const BITFIELD: Spec = Spec {
     name: "bitfield",
     arity: -2,
+    syntax: "key [operation: get-block: GET encoding offset \
+             | write: [overflow-block: OVERFLOW <WRAP | SAT | FAIL>] \
+             <write-operation: set-block: SET encoding offset value/integer \
+             | incrby-block: INCRBY encoding offset increment>] ...",
     flags: flag::WRITE | flag::DENYOOM,
     categories: category::BITMAP,
     keys: Keys::one(ACCESS_MODIFY),
@@ -31,6 +35,7 @@ pub(crate) const BITFIELD: Spec = Spec {
 
 pub(crate) const BITFIELD_RO: Spec = Spec {
     name: "bitfield_ro",
+    syntax: "key [get-block: GET encoding offset [GET encoding offset ...]]",
     flags: flag::READONLY | flag::FAST,
     keys: Keys::one(ACCESS_READ),
     since: "6.0.0",

@@ -15,6 +15,7 @@ use crate::spec::{ACCESS_OVERWRITE, ACCESS_READ, Keys, Spec, category, flag};
 pub(crate) const BITOP: Spec = Spec {
     name: "bitop",
     arity: -4,
+    syntax: "<operation: AND | OR | XOR | NOT | DIFF | DIFF1 | ANDOR | ONE> destkey key [key ...]",
     flags: flag::WRITE | flag::DENYOOM,
     categories: category::BITMAP,
     keys: Keys { first: 2, last: -1, step: 1, access: ACCESS_READ, access_first: ACCESS_OVERWRITE, ..Keys::NONE },

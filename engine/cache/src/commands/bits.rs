@@ -13,6 +13,7 @@ use crate::spec::{ACCESS_MODIFY, ACCESS_READ, Keys, Spec, category, flag};
 pub(crate) const SETBIT: Spec = Spec {
     name: "setbit",
     arity: 4,
+    syntax: "key offset value/integer",
     flags: flag::WRITE | flag::DENYOOM,
     categories: category::BITMAP,
     keys: Keys::one(ACCESS_MODIFY),
@@ -25,6 +26,7 @@ pub(crate) const SETBIT: Spec = Spec {
 pub(crate) const GETBIT: Spec = Spec {
     name: "getbit",
     arity: 3,
+    syntax: "key offset",
     flags: flag::READONLY | flag::FAST,
     keys: Keys::one(ACCESS_READ),
     summary: "Answers a bit.",
@@ -34,6 +36,7 @@ pub(crate) const GETBIT: Spec = Spec {
 pub(crate) const BITCOUNT: Spec = Spec {
     name: "bitcount",
     arity: -2,
+    syntax: "key [range: start [end-unit-block: end [unit: BYTE | BIT]]]",
     flags: flag::READONLY,
     keys: Keys::one(ACCESS_READ),
     since: "2.6.0",
@@ -45,6 +48,7 @@ pub(crate) const BITCOUNT: Spec = Spec {
 pub(crate) const BITPOS: Spec = Spec {
     name: "bitpos",
     arity: -3,
+    syntax: "key bit [range: start [end-unit-block: end [unit: BYTE | BIT]]]",
     since: "2.8.7",
     summary: "Finds the first bit that is set, or clear.",
     ..BITCOUNT

@@ -37,12 +37,19 @@ pub(crate) const CLIENT_GETNAME: Spec = Spec {
     ..SUBCOMMAND
 };
 
-pub(crate) const CLIENT_SETNAME: Spec =
-    Spec { name: "client|setname", arity: 3, since: "2.6.9", summary: "Names the connection.", ..SUBCOMMAND };
+pub(crate) const CLIENT_SETNAME: Spec = Spec {
+    name: "client|setname",
+    arity: 3,
+    syntax: "connection-name",
+    since: "2.6.9",
+    summary: "Names the connection.",
+    ..SUBCOMMAND
+};
 
 pub(crate) const CLIENT_SETINFO: Spec = Spec {
     name: "client|setinfo",
     arity: 4,
+    syntax: "<attr: LIB-NAME libname | LIB-VER libver>",
     since: "7.2.0",
     summary: "Tells the name or version of the client's library.",
     ..SUBCOMMAND
@@ -51,6 +58,7 @@ pub(crate) const CLIENT_SETINFO: Spec = Spec {
 pub(crate) const CLIENT_LIST: Spec = Spec {
     name: "client|list",
     arity: -2,
+    syntax: "[client-type: TYPE <NORMAL | MASTER | REPLICA | PUBSUB>] [ID client-id [client-id ...]]",
     flags: flag::ADMIN | flag::NOSCRIPT | flag::LOADING | flag::STALE | flag::BARRIER,
     tips: &["nondeterministic_output"],
     since: "2.4.0",
@@ -72,6 +80,7 @@ pub(crate) const CLIENT_INFO: Spec = Spec {
 pub(crate) const CLIENT_REPLY: Spec = Spec {
     name: "client|reply",
     arity: 3,
+    syntax: "<action: ON | OFF | SKIP>",
     since: "3.2.0",
     summary: "Switches replies on or off, or skips the next one.",
     ..SUBCOMMAND
@@ -80,6 +89,7 @@ pub(crate) const CLIENT_REPLY: Spec = Spec {
 pub(crate) const CLIENT_UNBLOCK: Spec = Spec {
     name: "client|unblock",
     arity: -3,
+    syntax: "client-id [unblock-type: TIMEOUT | ERROR]",
     flags: flag::ADMIN | flag::NOSCRIPT | flag::LOADING | flag::STALE,
     since: "5.0.0",
     summary: "Ends the wait of another connection, as if its time were up or with an error.",
@@ -89,6 +99,7 @@ pub(crate) const CLIENT_UNBLOCK: Spec = Spec {
 pub(crate) const CLIENT_NO_EVICT: Spec = Spec {
     name: "client|no-evict",
     arity: 3,
+    syntax: "<enabled: ON | OFF>",
     flags: flag::ADMIN | flag::NOSCRIPT | flag::LOADING | flag::STALE,
     since: "7.0.0",
     summary: "Protects the connection from being closed for want of memory; none is here.",
@@ -98,6 +109,7 @@ pub(crate) const CLIENT_NO_EVICT: Spec = Spec {
 pub(crate) const CLIENT_NO_TOUCH: Spec = Spec {
     name: "client|no-touch",
     arity: 3,
+    syntax: "<enabled: ON | OFF>",
     since: "7.2.0",
     summary: "Lets the reads of the connection leave no trace in what is evicted.",
     ..SUBCOMMAND
@@ -106,6 +118,7 @@ pub(crate) const CLIENT_NO_TOUCH: Spec = Spec {
 pub(crate) const CLIENT_CAPA: Spec = Spec {
     name: "client|capa",
     arity: -3,
+    syntax: "capability [capability ...]",
     since: "8.0.0",
     summary: "Tells what the client can do; nothing here depends on it.",
     ..SUBCOMMAND

@@ -15,6 +15,9 @@ use crate::time::Now;
 pub(crate) const CLIENT_KILL: Spec = Spec {
     name: "client|kill",
     arity: -3,
+    syntax: "<filter: old-format: ip:port | new-format: <[ID client-id] \
+             | [client-type: TYPE <NORMAL | MASTER | PRIMARY | SLAVE | REPLICA | PUBSUB>] | [USER username] \
+             | [addr: ADDR ip:port] | [laddr: LADDR ip:port] | [SKIPME <YES | NO>] | [MAXAGE maxage]> ...>",
     // Nothing of those that it closes runs after it.
     flags: flag::ADMIN | flag::NOSCRIPT | flag::LOADING | flag::STALE | flag::BARRIER,
     since: "2.4.0",

@@ -7,6 +7,7 @@ use crate::cache::Cache;
 use crate::call::Call;
 use crate::glob::{self, Case};
 use crate::spec::{Keys, Spec, category, flag};
+use crate::syntax;
 use crate::table::Command;
 
 const COMMAND_BASE: Spec = Spec {
@@ -30,14 +31,31 @@ pub(crate) const COMMAND_COUNT: Spec = Spec {
     ..COMMAND_BASE
 };
 
-pub(crate) const COMMAND_DOCS: Spec =
-    Spec { name: "command|docs", arity: -2, since: "7.0.0", summary: "Explains commands.", ..COMMAND_BASE };
+pub(crate) const COMMAND_DOCS: Spec = Spec {
+    name: "command|docs",
+    arity: -2,
+    syntax: "[command-name [command-name ...]]",
+    since: "7.0.0",
+    summary: "Explains commands.",
+    ..COMMAND_BASE
+};
 
-pub(crate) const COMMAND_INFO: Spec =
-    Spec { name: "command|info", arity: -2, summary: "Describes the commands named.", ..COMMAND_BASE };
+pub(crate) const COMMAND_INFO: Spec = Spec {
+    name: "command|info",
+    arity: -2,
+    syntax: "[command-name [command-name ...]]",
+    summary: "Describes the commands named.",
+    ..COMMAND_BASE
+};
 
-pub(crate) const COMMAND_LIST: Spec =
-    Spec { name: "command|list", arity: -2, since: "7.0.0", summary: "Answers the names of commands.", ..COMMAND_BASE };
+pub(crate) const COMMAND_LIST: Spec = Spec {
+    name: "command|list",
+    arity: -2,
+    syntax: "[filterby: FILTERBY <MODULE module-name | ACLCAT category | PATTERN pattern>]",
+    since: "7.0.0",
+    summary: "Answers the names of commands.",
+    ..COMMAND_BASE
+};
 
 pub(crate) const COMMAND_HELP: Spec = Spec {
     name: "command|help",
@@ -231,12 +249,16 @@ fn answer_docs(command: Command, reply: &mut Reply<'_>) {
     let spec = command.spec();
     let subcommands = command.subcommands().count();
     reply.bulk(spec.name.as_bytes());
-    reply.map(if subcommands > 0 { 5 } else { 4 });
+    reply.map(4 + usize::from(syntax::has_arguments(spec)) + usize::from(subcommands > 0));
     let fields =
         [("summary", spec.summary), ("since", spec.since), ("group", spec.group), ("complexity", spec.complexity)];
     for (field, value) in fields {
         reply.bulk(field.as_bytes());
         reply.bulk(value.as_bytes());
+    }
+    if syntax::has_arguments(spec) {
+        reply.bulk(b"arguments");
+        syntax::answer_arguments(spec, reply);
     }
     if subcommands > 0 {
         reply.bulk(b"subcommands");
@@ -281,7 +303,8 @@ mod tests {
             (
                 "COMMAND DOCS get nothing",
                 "['get' ['summary' 'Answers the value of a key.' 'since' '1.0.0' 'group' 'string' \
-                 'complexity' 'O(1)']]",
+                 'complexity' 'O(1)' 'arguments' [['name' 'key' 'type' 'key' 'display_text' 'key' 'key_spec_index' \
+                 :0]]]]",
             ),
             ("COMMAND LIST FILTERBY PATTERN *incr*", "['incr' 'incrby' 'incrbyfloat']"),
             ("COMMAND LIST FILTERBY PATTERN config|*t", "['config|get' 'config|set' 'config|resetstat']"),

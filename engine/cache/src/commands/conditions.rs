@@ -14,6 +14,7 @@ use crate::spec::{ACCESS_DELETE, ACCESS_READ, Keys, Spec, category, flag};
 pub(crate) const DELEX: Spec = Spec {
     name: "delex",
     arity: -2,
+    syntax: "key [condition: IFEQ comparison-value | IFNE comparison-value | IFDEQ digest | IFDNE digest]",
     flags: flag::WRITE | flag::FAST,
     categories: category::STRING,
     keys: Keys::one(ACCESS_DELETE),
@@ -27,6 +28,7 @@ pub(crate) const DELEX: Spec = Spec {
 pub(crate) const DELIFEQ: Spec = Spec {
     name: "delifeq",
     arity: 3,
+    syntax: "key value",
     since: "9.0.0",
     summary: "Removes a key if it holds the value given.",
     complexity: "O(1)",
@@ -36,6 +38,7 @@ pub(crate) const DELIFEQ: Spec = Spec {
 pub(crate) const DIGEST: Spec = Spec {
     name: "digest",
     arity: 2,
+    syntax: "key",
     flags: flag::READONLY | flag::FAST,
     keys: Keys::one(ACCESS_READ),
     summary: "Answers the hash of a value that IFDEQ and IFDNE compare.",

@@ -23,6 +23,7 @@ const SUBCOMMAND: Spec =
 pub(crate) const CONFIG_GET: Spec = Spec {
     name: "config|get",
     arity: -3,
+    syntax: "parameter [parameter ...]",
     summary: "Answers the settings whose names match the patterns.",
     complexity: "O(N), N patterns",
     ..SUBCOMMAND
@@ -31,6 +32,7 @@ pub(crate) const CONFIG_GET: Spec = Spec {
 pub(crate) const CONFIG_SET: Spec = Spec {
     name: "config|set",
     arity: -4,
+    syntax: "parameter value [parameter value ...]",
     tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
     summary: "Changes settings, all of them or none.",
     complexity: "O(N), N settings",

@@ -23,6 +23,7 @@ const CONNECTION: Spec = Spec {
 pub(crate) const PING: Spec = Spec {
     name: "ping",
     arity: -1,
+    syntax: "[message]",
     flags: flag::FAST,
     tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
     summary: "Answers PONG, or its argument.",
@@ -32,6 +33,7 @@ pub(crate) const PING: Spec = Spec {
 pub(crate) const ECHO: Spec = Spec {
     name: "echo",
     arity: 2,
+    syntax: "message",
     flags: flag::LOADING | flag::STALE | flag::FAST,
     summary: "Answers its argument.",
     ..CONNECTION
@@ -40,6 +42,7 @@ pub(crate) const ECHO: Spec = Spec {
 pub(crate) const SELECT: Spec = Spec {
     name: "select",
     arity: 2,
+    syntax: "index",
     flags: flag::LOADING | flag::STALE | flag::FAST,
     summary: "Chooses the database of the connection.",
     ..CONNECTION
@@ -48,12 +51,19 @@ pub(crate) const SELECT: Spec = Spec {
 pub(crate) const HELLO: Spec = Spec {
     name: "hello",
     arity: -1,
+    syntax: "[arguments: protover [AUTH username password] [SETNAME clientname]]",
     since: "6.0.0",
     summary: "Chooses RESP2 or RESP3; may authenticate and name the connection.",
     ..CONNECTION
 };
 
-pub(crate) const AUTH: Spec = Spec { name: "auth", arity: -2, summary: "Authenticates the connection.", ..CONNECTION };
+pub(crate) const AUTH: Spec = Spec {
+    name: "auth",
+    arity: -2,
+    syntax: "[username] password",
+    summary: "Authenticates the connection.",
+    ..CONNECTION
+};
 
 pub(crate) const RESET: Spec =
     Spec { name: "reset", arity: 1, since: "6.2.0", summary: "Makes the connection as good as new.", ..CONNECTION };

@@ -26,6 +26,7 @@ use crate::spec::{Spec, flag};
 pub(crate) const DEBUG: Spec = Spec {
     name: "debug",
     arity: -2,
+    syntax: "subcommand [argument [argument ...]]",
     flags: flag::ADMIN | flag::NOSCRIPT | flag::LOADING | flag::STALE,
     summary: "Container of the commands that look for faults.",
     complexity: "O(1), O(N) for DIGEST and POPULATE",

@@ -14,6 +14,7 @@ use crate::spec::{ACCESS_MODIFY, ACCESS_TAKE, Keys, Spec, category, flag};
 pub(crate) const GETSET: Spec = Spec {
     name: "getset",
     arity: 3,
+    syntax: "key value",
     flags: flag::WRITE | flag::DENYOOM | flag::FAST,
     categories: category::STRING,
     keys: Keys::one(ACCESS_MODIFY),
@@ -25,6 +26,7 @@ pub(crate) const GETSET: Spec = Spec {
 pub(crate) const GETDEL: Spec = Spec {
     name: "getdel",
     arity: 2,
+    syntax: "key",
     flags: flag::WRITE | flag::FAST,
     keys: Keys::one(ACCESS_TAKE),
     since: "6.2.0",
@@ -35,6 +37,8 @@ pub(crate) const GETDEL: Spec = Spec {
 pub(crate) const GETEX: Spec = Spec {
     name: "getex",
     arity: -2,
+    syntax: "key [expiration: EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds \
+             | PERSIST]",
     flags: flag::WRITE | flag::FAST,
     keys: Keys::one(&["RW", "access", "update"]),
     since: "6.2.0",

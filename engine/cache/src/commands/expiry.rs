@@ -22,28 +22,50 @@ const DEADLINE: Spec = Spec {
     ..Spec::PLAIN
 };
 
-pub(crate) const EXPIRE: Spec =
-    Spec { name: "expire", summary: "Lets a key expire after so many seconds.", ..DEADLINE };
+pub(crate) const EXPIRE: Spec = Spec {
+    name: "expire",
+    syntax: "key seconds [condition: NX | XX | GT | LT]",
+    summary: "Lets a key expire after so many seconds.",
+    ..DEADLINE
+};
 
-pub(crate) const PEXPIRE: Spec =
-    Spec { name: "pexpire", since: "2.6.0", summary: "Lets a key expire after so many milliseconds.", ..DEADLINE };
+pub(crate) const PEXPIRE: Spec = Spec {
+    name: "pexpire",
+    syntax: "key milliseconds [condition: NX | XX | GT | LT]",
+    since: "2.6.0",
+    summary: "Lets a key expire after so many milliseconds.",
+    ..DEADLINE
+};
 
-pub(crate) const EXPIREAT: Spec =
-    Spec { name: "expireat", since: "1.2.0", summary: "Lets a key expire at a Unix time in seconds.", ..DEADLINE };
+pub(crate) const EXPIREAT: Spec = Spec {
+    name: "expireat",
+    syntax: "key unix-time-seconds [condition: NX | XX | GT | LT]",
+    since: "1.2.0",
+    summary: "Lets a key expire at a Unix time in seconds.",
+    ..DEADLINE
+};
 
 pub(crate) const PEXPIREAT: Spec = Spec {
     name: "pexpireat",
+    syntax: "key unix-time-milliseconds [condition: NX | XX | GT | LT]",
     since: "2.6.0",
     summary: "Lets a key expire at a Unix time in milliseconds.",
     ..DEADLINE
 };
 
-pub(crate) const PERSIST: Spec =
-    Spec { name: "persist", arity: 2, since: "2.2.0", summary: "Takes a key's deadline away.", ..DEADLINE };
+pub(crate) const PERSIST: Spec = Spec {
+    name: "persist",
+    arity: 2,
+    syntax: "key",
+    since: "2.2.0",
+    summary: "Takes a key's deadline away.",
+    ..DEADLINE
+};
 
 pub(crate) const TTL: Spec = Spec {
     name: "ttl",
     arity: 2,
+    syntax: "key",
     flags: flag::READONLY | flag::FAST,
     keys: Keys::one(ACCESS_READ),
     tips: &["nondeterministic_output"],

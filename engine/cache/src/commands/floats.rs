@@ -13,6 +13,7 @@ use crate::spec::{ACCESS_MODIFY, Keys, Spec, category, flag};
 pub(crate) const INCRBYFLOAT: Spec = Spec {
     name: "incrbyfloat",
     arity: 3,
+    syntax: "key increment/double",
     flags: flag::WRITE | flag::DENYOOM | flag::FAST,
     categories: category::STRING,
     keys: Keys::one(ACCESS_MODIFY),

@@ -26,6 +26,7 @@ pub(crate) const DBSIZE: Spec = Spec {
 pub(crate) const FLUSHDB: Spec = Spec {
     name: "flushdb",
     arity: -1,
+    syntax: "[flush-type: ASYNC | SYNC]",
     flags: flag::WRITE,
     categories: category::KEYSPACE | category::DANGEROUS,
     tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
@@ -39,6 +40,7 @@ pub(crate) const FLUSHALL: Spec = Spec { name: "flushall", summary: "Removes all
 pub(crate) const SWAPDB: Spec = Spec {
     name: "swapdb",
     arity: 3,
+    syntax: "index1 index2",
     flags: flag::WRITE | flag::FAST,
     categories: category::KEYSPACE | category::DANGEROUS,
     group: "server",

@@ -12,6 +12,7 @@ use crate::table::Command;
 pub(crate) const COMMAND_GETKEYS: Spec = Spec {
     name: "command|getkeys",
     arity: -3,
+    syntax: "command [arg [arg ...]]",
     flags: flag::LOADING | flag::STALE,
     categories: category::CONNECTION,
     since: "2.8.13",

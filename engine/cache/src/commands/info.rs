@@ -18,6 +18,7 @@ use crate::table::Command;
 pub(crate) const INFO: Spec = Spec {
     name: "info",
     arity: -1,
+    syntax: "[section [section ...]]",
     flags: flag::LOADING | flag::STALE | flag::BARRIER,
     categories: category::DANGEROUS,
     tips: &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"],

@@ -12,6 +12,7 @@ use crate::spec::{ACCESS_DELETE, ACCESS_METADATA, Keys, Spec, category, flag};
 pub(crate) const DEL: Spec = Spec {
     name: "del",
     arity: -2,
+    syntax: "key [key ...]",
     flags: flag::WRITE,
     categories: category::KEYSPACE,
     keys: Keys::every(1, ACCESS_DELETE),
@@ -28,6 +29,7 @@ pub(crate) const UNLINK: Spec = Spec { name: "unlink", flags: flag::WRITE | flag
 pub(crate) const EXISTS: Spec = Spec {
     name: "exists",
     arity: -2,
+    syntax: "key [key ...]",
     flags: flag::READONLY | flag::FAST,
     categories: category::KEYSPACE,
     keys: Keys::every(1, ACCESS_METADATA),
@@ -38,12 +40,18 @@ pub(crate) const EXISTS: Spec = Spec {
     ..Spec::PLAIN
 };
 
-pub(crate) const TOUCH: Spec =
-    Spec { name: "touch", since: "3.2.1", summary: "Counts a use of each key and answers how many exist.", ..EXISTS };
+pub(crate) const TOUCH: Spec = Spec {
+    name: "touch",
+    syntax: "key [key ...]",
+    since: "3.2.1",
+    summary: "Counts a use of each key and answers how many exist.",
+    ..EXISTS
+};
 
 pub(crate) const TYPE: Spec = Spec {
     name: "type",
     arity: 2,
+    syntax: "key",
     flags: flag::READONLY | flag::FAST,
     categories: category::KEYSPACE,
     keys: Keys::one(ACCESS_METADATA),

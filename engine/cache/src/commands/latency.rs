@@ -35,19 +35,30 @@ pub(crate) const LATENCY_LATEST: Spec = Spec {
     ..SUBCOMMAND
 };
 
-pub(crate) const LATENCY_HISTORY: Spec =
-    Spec { name: "latency|history", arity: 3, summary: "Answers when an event was slow, and how slow.", ..SUBCOMMAND };
+pub(crate) const LATENCY_HISTORY: Spec = Spec {
+    name: "latency|history",
+    arity: 3,
+    syntax: "event",
+    summary: "Answers when an event was slow, and how slow.",
+    ..SUBCOMMAND
+};
 
 pub(crate) const LATENCY_RESET: Spec = Spec {
     name: "latency|reset",
     arity: -2,
+    syntax: "[event [event ...]]",
     tips: &["request_policy:all_nodes", "response_policy:agg_sum"],
     summary: "Forgets slow events, all of them or those named.",
     ..SUBCOMMAND
 };
 
-pub(crate) const LATENCY_GRAPH: Spec =
-    Spec { name: "latency|graph", arity: 3, summary: "Draws the slow times of an event.", ..SUBCOMMAND };
+pub(crate) const LATENCY_GRAPH: Spec = Spec {
+    name: "latency|graph",
+    arity: 3,
+    syntax: "event",
+    summary: "Draws the slow times of an event.",
+    ..SUBCOMMAND
+};
 
 pub(crate) const LATENCY_DOCTOR: Spec = Spec {
     name: "latency|doctor",
@@ -59,6 +70,7 @@ pub(crate) const LATENCY_DOCTOR: Spec = Spec {
 pub(crate) const LATENCY_HISTOGRAM: Spec = Spec {
     name: "latency|histogram",
     arity: -2,
+    syntax: "[command [command ...]]",
     since: "7.0.0",
     summary: "Answers how many calls of each command took how long.",
     complexity: "O(N), N commands",

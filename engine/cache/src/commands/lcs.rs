@@ -18,6 +18,7 @@ use crate::spec::{ACCESS_READ, Keys, Spec, category, flag};
 pub(crate) const LCS: Spec = Spec {
     name: "lcs",
     arity: -3,
+    syntax: "key1 key2 [LEN] [IDX] [MINMATCHLEN min-match-len] [WITHMATCHLEN]",
     flags: flag::READONLY,
     categories: category::STRING,
     keys: Keys { first: 1, last: 2, step: 1, access: ACCESS_READ, ..Keys::NONE },

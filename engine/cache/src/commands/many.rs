@@ -17,6 +17,7 @@ use crate::spec::{ACCESS_OVERWRITE, Keys, Spec, category, flag};
 pub(crate) const MSETNX: Spec = Spec {
     name: "msetnx",
     arity: -3,
+    syntax: "key value [key value ...]",
     flags: flag::WRITE | flag::DENYOOM,
     categories: category::STRING,
     keys: Keys::every(2, ACCESS_OVERWRITE),
@@ -30,6 +31,9 @@ pub(crate) const MSETNX: Spec = Spec {
 pub(crate) const MSETEX: Spec = Spec {
     name: "msetex",
     arity: -4,
+    syntax: "numkeys key value [key value ...] [condition: NX | XX] \
+             [expiration: EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds \
+             | KEEPTTL]",
     flags: flag::WRITE | flag::DENYOOM | flag::MOVABLEKEYS,
     keys: Keys::counted(1, 2, ACCESS_OVERWRITE),
     since: "8.4.0",

@@ -23,6 +23,7 @@ pub(crate) const MEMORY: Spec = Spec {
 pub(crate) const MEMORY_USAGE: Spec = Spec {
     name: "memory|usage",
     arity: -3,
+    syntax: "key [SAMPLES count]",
     flags: flag::READONLY,
     categories: 0,
     keys: Keys::at(2, ACCESS_METADATA),

@@ -22,6 +22,7 @@ use crate::spec::{ACCESS_OVERWRITE, ACCESS_READ, ACCESS_TAKE, Keys, Spec, catego
 pub(crate) const RENAME: Spec = Spec {
     name: "rename",
     arity: 3,
+    syntax: "key newkey",
     flags: flag::WRITE,
     categories: category::KEYSPACE,
     keys: Keys::two(ACCESS_TAKE, ACCESS_OVERWRITE),
@@ -32,6 +33,7 @@ pub(crate) const RENAME: Spec = Spec {
 
 pub(crate) const RENAMENX: Spec = Spec {
     name: "renamenx",
+    syntax: "key newkey",
     flags: flag::WRITE | flag::FAST,
     keys: Keys::two(ACCESS_TAKE, ACCESS_INSERT_NEW),
     summary: "Gives a key another name unless a key has it.",
@@ -44,6 +46,7 @@ const ACCESS_INSERT_NEW: &[&str] = &["OW", "insert"];
 pub(crate) const COPY: Spec = Spec {
     name: "copy",
     arity: -3,
+    syntax: "source destination [DB destination-db] [REPLACE]",
     flags: flag::WRITE | flag::DENYOOM,
     categories: category::KEYSPACE,
     keys: Keys::two(ACCESS_READ, ACCESS_OVERWRITE),
@@ -57,6 +60,7 @@ pub(crate) const COPY: Spec = Spec {
 pub(crate) const MOVE: Spec = Spec {
     name: "move",
     arity: 3,
+    syntax: "key db",
     flags: flag::WRITE | flag::FAST,
     categories: category::KEYSPACE,
     keys: Keys::one(ACCESS_TAKE),

@@ -20,16 +20,26 @@ const NUMBER: Spec = Spec {
 };
 
 pub(crate) const INCR: Spec =
-    Spec { name: "incr", summary: "Adds one to a number; a missing key counts as 0.", ..NUMBER };
+    Spec { name: "incr", syntax: "key", summary: "Adds one to a number; a missing key counts as 0.", ..NUMBER };
 
 pub(crate) const DECR: Spec =
-    Spec { name: "decr", summary: "Subtracts one from a number; a missing key counts as 0.", ..NUMBER };
+    Spec { name: "decr", syntax: "key", summary: "Subtracts one from a number; a missing key counts as 0.", ..NUMBER };
 
-pub(crate) const INCRBY: Spec =
-    Spec { name: "incrby", arity: 3, summary: "Adds to a number; a missing key counts as 0.", ..NUMBER };
+pub(crate) const INCRBY: Spec = Spec {
+    name: "incrby",
+    arity: 3,
+    syntax: "key increment",
+    summary: "Adds to a number; a missing key counts as 0.",
+    ..NUMBER
+};
 
-pub(crate) const DECRBY: Spec =
-    Spec { name: "decrby", arity: 3, summary: "Subtracts from a number; a missing key counts as 0.", ..NUMBER };
+pub(crate) const DECRBY: Spec = Spec {
+    name: "decrby",
+    arity: 3,
+    syntax: "key decrement",
+    summary: "Subtracts from a number; a missing key counts as 0.",
+    ..NUMBER
+};
 
 #[inline]
 pub(crate) fn incr(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {

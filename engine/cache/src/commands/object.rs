@@ -28,6 +28,7 @@ pub(crate) const OBJECT: Spec = Spec {
 
 const SUBCOMMAND: Spec = Spec {
     arity: 3,
+    syntax: "key",
     flags: flag::READONLY,
     categories: category::KEYSPACE,
     keys: Keys::at(2, ACCESS_METADATA),
@@ -50,6 +51,7 @@ pub(crate) const OBJECT_REFCOUNT: Spec =
 pub(crate) const OBJECT_HELP: Spec = Spec {
     name: "object|help",
     arity: 2,
+    syntax: "",
     flags: flag::LOADING | flag::STALE,
     keys: Keys::NONE,
     tips: &[],

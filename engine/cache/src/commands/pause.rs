@@ -13,6 +13,7 @@ use crate::spec::{Spec, category, flag};
 pub(crate) const CLIENT_PAUSE: Spec = Spec {
     name: "client|pause",
     arity: -3,
+    syntax: "timeout [mode: WRITE | ALL]",
     flags: flag::ADMIN | flag::NOSCRIPT | flag::LOADING | flag::STALE | flag::BARRIER,
     since: "3.0.0",
     summary: "Holds commands back for so many milliseconds: all, or those that write.",
@@ -32,6 +33,7 @@ pub(crate) const CLIENT_UNPAUSE: Spec = Spec {
 pub(crate) const WAIT: Spec = Spec {
     name: "wait",
     arity: 3,
+    syntax: "numreplicas timeout",
     flags: flag::BLOCKING | flag::BARRIER,
     categories: category::CONNECTION,
     tips: &["request_policy:all_shards", "response_policy:agg_min"],

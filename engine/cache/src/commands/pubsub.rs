@@ -23,6 +23,7 @@ const SUBCOMMAND: Spec = Spec { flags: flag::PUBSUB | flag::LOADING | flag::STAL
 
 pub(crate) const PUBSUB_CHANNELS: Spec = Spec {
     name: "pubsub|channels",
+    syntax: "[pattern]",
     summary: "Lists the channels that somebody listens to: none.",
     complexity: "O(N), N channels",
     ..SUBCOMMAND
@@ -37,6 +38,7 @@ pub(crate) const PUBSUB_NUMPAT: Spec = Spec {
 
 pub(crate) const PUBSUB_NUMSUB: Spec = Spec {
     name: "pubsub|numsub",
+    syntax: "[channel [channel ...]]",
     summary: "Answers how many clients listen to channels: none.",
     complexity: "O(N), N channels",
     ..SUBCOMMAND
@@ -51,6 +53,7 @@ pub(crate) const PUBSUB_SHARDCHANNELS: Spec = Spec {
 
 pub(crate) const PUBSUB_SHARDNUMSUB: Spec = Spec {
     name: "pubsub|shardnumsub",
+    syntax: "[shardchannel [shardchannel ...]]",
     since: "7.0.0",
     summary: "Answers how many clients listen to channels of slots: none.",
     ..PUBSUB_NUMSUB

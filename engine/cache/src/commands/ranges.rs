@@ -13,6 +13,7 @@ use crate::spec::{ACCESS_READ, Keys, Spec, category, flag};
 pub(crate) const SETRANGE: Spec = Spec {
     name: "setrange",
     arity: 4,
+    syntax: "key offset value",
     flags: flag::WRITE | flag::DENYOOM,
     categories: category::STRING,
     keys: Keys::one(&["RW", "update"]),
@@ -26,6 +27,7 @@ pub(crate) const SETRANGE: Spec = Spec {
 pub(crate) const GETRANGE: Spec = Spec {
     name: "getrange",
     arity: 4,
+    syntax: "key start end",
     flags: flag::READONLY,
     categories: category::STRING,
     keys: Keys::one(ACCESS_READ),

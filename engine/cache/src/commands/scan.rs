@@ -17,6 +17,7 @@ use crate::spec::{Keys, Spec, category, flag};
 pub(crate) const SCAN: Spec = Spec {
     name: "scan",
     arity: -2,
+    syntax: "cursor [MATCH pattern] [COUNT count] [TYPE type]",
     flags: flag::READONLY,
     categories: category::KEYSPACE,
     tips: &["nondeterministic_output", "request_policy:special"],
@@ -30,6 +31,7 @@ pub(crate) const SCAN: Spec = Spec {
 pub(crate) const KEYS: Spec = Spec {
     name: "keys",
     arity: 2,
+    syntax: "pattern",
     flags: flag::READONLY | flag::BARRIER,
     categories: category::KEYSPACE | category::DANGEROUS,
     keys: Keys::NONE,

@@ -19,13 +19,18 @@ const FUNCTION_BASE: Spec = Spec { flags: flag::NOSCRIPT, categories: category::
 
 pub(crate) const FUNCTION_FLUSH: Spec = Spec {
     name: "function|flush",
+    syntax: "[flush-type: ASYNC | SYNC]",
     flags: flag::NOSCRIPT | flag::WRITE,
     summary: "Removes all functions, of which there are none.",
     ..FUNCTION_BASE
 };
 
-pub(crate) const FUNCTION_LIST: Spec =
-    Spec { name: "function|list", summary: "Lists the functions: none.", ..FUNCTION_BASE };
+pub(crate) const FUNCTION_LIST: Spec = Spec {
+    name: "function|list",
+    syntax: "[LIBRARYNAME library-name-pattern] [WITHCODE]",
+    summary: "Lists the functions: none.",
+    ..FUNCTION_BASE
+};
 
 pub(crate) const FUNCTION_STATS: Spec =
     Spec { name: "function|stats", arity: 2, summary: "Answers which function runs: none.", ..FUNCTION_BASE };
@@ -43,12 +48,17 @@ pub(crate) const SCRIPT: Spec =
 
 const SCRIPT_BASE: Spec = Spec { flags: flag::NOSCRIPT, categories: category::SCRIPTING, ..SCRIPT };
 
-pub(crate) const SCRIPT_FLUSH: Spec =
-    Spec { name: "script|flush", summary: "Removes all scripts, of which there are none.", ..SCRIPT_BASE };
+pub(crate) const SCRIPT_FLUSH: Spec = Spec {
+    name: "script|flush",
+    syntax: "[flush-type: ASYNC | SYNC]",
+    summary: "Removes all scripts, of which there are none.",
+    ..SCRIPT_BASE
+};
 
 pub(crate) const SCRIPT_EXISTS: Spec = Spec {
     name: "script|exists",
     arity: -3,
+    syntax: "sha1 [sha1 ...]",
     summary: "Answers which scripts are known: none.",
     complexity: "O(N), N scripts",
     ..SCRIPT_BASE

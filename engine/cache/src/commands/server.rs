@@ -49,6 +49,7 @@ pub(crate) const ROLE: Spec = Spec {
 pub(crate) const LOLWUT: Spec = Spec {
     name: "lolwut",
     arity: -1,
+    syntax: "[VERSION version]",
     flags: flag::READONLY | flag::FAST,
     since: "5.0.0",
     summary: "Answers the version, as a picture would be signed.",
@@ -58,6 +59,7 @@ pub(crate) const LOLWUT: Spec = Spec {
 pub(crate) const WAITAOF: Spec = Spec {
     name: "waitaof",
     arity: 4,
+    syntax: "numlocal numreplicas timeout",
     flags: flag::BLOCKING,
     categories: category::CONNECTION,
     tips: &["request_policy:all_shards", "response_policy:agg_min"],
@@ -70,6 +72,7 @@ pub(crate) const WAITAOF: Spec = Spec {
 pub(crate) const REPLICAOF: Spec = Spec {
     name: "replicaof",
     arity: 3,
+    syntax: "<args: host-port: host port | no-one: NO ONE>",
     flags: flag::ADMIN | flag::NOSCRIPT | flag::STALE,
     since: "5.0.0",
     summary: "Ends replication with NO ONE; nothing else is supported.",
@@ -86,10 +89,11 @@ pub(crate) const SAVE: Spec = Spec {
     ..SERVER
 };
 
-pub(crate) const BGSAVE: Spec = Spec { name: "bgsave", arity: -1, flags: flag::ADMIN | flag::NOSCRIPT, ..SAVE };
+pub(crate) const BGSAVE: Spec =
+    Spec { name: "bgsave", arity: -1, syntax: "[SCHEDULE]", flags: flag::ADMIN | flag::NOSCRIPT, ..SAVE };
 
 pub(crate) const BGREWRITEAOF: Spec =
-    Spec { name: "bgrewriteaof", arity: 1, summary: "Refused: there is no append-only file.", ..BGSAVE };
+    Spec { name: "bgrewriteaof", arity: 1, syntax: "", summary: "Refused: there is no append-only file.", ..BGSAVE };
 
 pub(crate) const CLUSTER: Spec = Spec {
     name: "cluster",
@@ -105,10 +109,12 @@ pub(crate) const CLUSTER: Spec = Spec {
 const CLUSTER_BASE: Spec = Spec { summary: "Refused: this server is not part of a cluster.", ..CLUSTER };
 
 pub(crate) const CLUSTER_INFO: Spec = Spec { name: "cluster|info", arity: 2, ..CLUSTER_BASE };
-pub(crate) const CLUSTER_KEYSLOT: Spec = Spec { name: "cluster|keyslot", arity: 3, ..CLUSTER_BASE };
+pub(crate) const CLUSTER_KEYSLOT: Spec =
+    Spec { name: "cluster|keyslot", arity: 3, syntax: "key/string", ..CLUSTER_BASE };
 pub(crate) const CLUSTER_MYID: Spec = Spec { name: "cluster|myid", arity: 2, ..CLUSTER_BASE };
 pub(crate) const CLUSTER_NODES: Spec = Spec { name: "cluster|nodes", arity: 2, ..CLUSTER_BASE };
-pub(crate) const CLUSTER_RESET: Spec = Spec { name: "cluster|reset", ..CLUSTER_BASE };
+pub(crate) const CLUSTER_RESET: Spec =
+    Spec { name: "cluster|reset", syntax: "[reset-type: HARD | SOFT]", ..CLUSTER_BASE };
 pub(crate) const CLUSTER_SHARDS: Spec = Spec { name: "cluster|shards", arity: 2, since: "7.0.0", ..CLUSTER_BASE };
 pub(crate) const CLUSTER_SLOTS: Spec = Spec { name: "cluster|slots", arity: 2, ..CLUSTER_BASE };
 pub(crate) const CLUSTER_HELP: Spec =

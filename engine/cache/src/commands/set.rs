@@ -16,6 +16,11 @@ use crate::spec::{ACCESS_INSERT, ACCESS_OVERWRITE, Keys, Spec, category, flag};
 pub(crate) const SET: Spec = Spec {
     name: "set",
     arity: -3,
+    syntax: "key value \
+             [condition: NX | XX | IFEQ comparison-value | IFNE comparison-value | IFDEQ digest | IFDNE digest] \
+             [GET] \
+             [expiration: EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds \
+             | KEEPTTL]",
     flags: flag::WRITE | flag::DENYOOM,
     categories: category::STRING,
     keys: Keys::one(&["RW", "access", "update", "variable_flags"]),
@@ -27,6 +32,7 @@ pub(crate) const SET: Spec = Spec {
 pub(crate) const SETNX: Spec = Spec {
     name: "setnx",
     arity: 3,
+    syntax: "key value",
     flags: flag::WRITE | flag::DENYOOM | flag::FAST,
     keys: Keys::one(ACCESS_INSERT),
     summary: "Sets a key that does not exist.",
@@ -36,14 +42,20 @@ pub(crate) const SETNX: Spec = Spec {
 pub(crate) const SETEX: Spec = Spec {
     name: "setex",
     arity: 4,
+    syntax: "key seconds value",
     keys: Keys::one(ACCESS_OVERWRITE),
     since: "2.0.0",
     summary: "Sets a key that expires after so many seconds.",
     ..SET
 };
 
-pub(crate) const PSETEX: Spec =
-    Spec { name: "psetex", since: "2.6.0", summary: "Sets a key that expires after so many milliseconds.", ..SETEX };
+pub(crate) const PSETEX: Spec = Spec {
+    name: "psetex",
+    syntax: "key milliseconds value",
+    since: "2.6.0",
+    summary: "Sets a key that expires after so many milliseconds.",
+    ..SETEX
+};
 
 /// What SET was asked for beside key and value.
 struct Options<'a> {

@@ -11,6 +11,7 @@ use crate::spec::{Spec, flag};
 pub(crate) const SHUTDOWN: Spec = Spec {
     name: "shutdown",
     arity: -1,
+    syntax: "[abort-selector: save-selector-block: [save-selector: NOSAVE | SAVE] [NOW] [FORCE] | ABORT]",
     flags: flag::ADMIN | flag::NOSCRIPT | flag::LOADING | flag::STALE | flag::NO_MULTI | flag::ALLOW_BUSY,
     summary: "Ends the server; what is in memory is gone.",
     ..Spec::PLAIN

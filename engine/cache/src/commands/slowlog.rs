@@ -21,6 +21,7 @@ const SUBCOMMAND: Spec = Spec { flags: flag::ADMIN | flag::LOADING | flag::STALE
 pub(crate) const SLOWLOG_GET: Spec = Spec {
     name: "slowlog|get",
     arity: -2,
+    syntax: "[count]",
     tips: &["request_policy:all_nodes", "nondeterministic_output"],
     summary: "Answers the newest entries of the slow log.",
     complexity: "O(N), N entries",

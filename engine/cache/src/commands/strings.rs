@@ -14,6 +14,7 @@ use crate::spec::{ACCESS_INSERT, ACCESS_METADATA, ACCESS_OVERWRITE, ACCESS_READ,
 pub(crate) const GET: Spec = Spec {
     name: "get",
     arity: 2,
+    syntax: "key",
     flags: flag::READONLY | flag::FAST,
     categories: category::STRING,
     keys: Keys::one(ACCESS_READ),
@@ -25,6 +26,7 @@ pub(crate) const GET: Spec = Spec {
 pub(crate) const MGET: Spec = Spec {
     name: "mget",
     arity: -2,
+    syntax: "key [key ...]",
     flags: flag::READONLY | flag::FAST,
     categories: category::STRING,
     keys: Keys::every(1, ACCESS_READ),
@@ -38,6 +40,7 @@ pub(crate) const MGET: Spec = Spec {
 pub(crate) const MSET: Spec = Spec {
     name: "mset",
     arity: -3,
+    syntax: "key value [key value ...]",
     flags: flag::WRITE | flag::DENYOOM,
     categories: category::STRING,
     keys: Keys::every(2, ACCESS_OVERWRITE),
@@ -51,6 +54,7 @@ pub(crate) const MSET: Spec = Spec {
 pub(crate) const APPEND: Spec = Spec {
     name: "append",
     arity: 3,
+    syntax: "key value",
     flags: flag::WRITE | flag::DENYOOM | flag::FAST,
     categories: category::STRING,
     keys: Keys::one(ACCESS_INSERT),
@@ -64,6 +68,7 @@ pub(crate) const APPEND: Spec = Spec {
 pub(crate) const STRLEN: Spec = Spec {
     name: "strlen",
     arity: 2,
+    syntax: "key",
     flags: flag::READONLY | flag::FAST,
     categories: category::STRING,
     keys: Keys::one(ACCESS_METADATA),

@@ -49,6 +49,7 @@ pub(crate) const DISCARD: Spec = Spec {
 pub(crate) const WATCH: Spec = Spec {
     name: "watch",
     arity: -2,
+    syntax: "key [key ...]",
     flags: TRANSACTION.flags | flag::NO_MULTI,
     keys: Keys::every(1, &["RO"]),
     since: "2.2.0",
