@@ -59,7 +59,8 @@ fn run_front(node: &mut Node, index: u32) {
             }
             node.mark_dirty(index);
             node.recharge(index);
-            effects::apply(node);
         }
     }
+    // What was held back may have begun now, and go on.
+    effects::apply(node);
 }

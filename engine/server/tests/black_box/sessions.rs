@@ -159,6 +159,17 @@ fn a_monitor_sees_a_large_request_although_nothing_follows_it() {
     exchange(&mut monitor, b"", b"+");
 }
 
+/// What a command that had been held back did to others waited for its end, if it waited itself.
+#[test]
+fn a_monitor_sees_a_wait_that_was_held_back_although_it_goes_on() {
+    let server = Server::start(&[]);
+    let (mut monitor, mut waiting) = (server.connect(), server.connect());
+    exchange(&mut monitor, b"MONITOR\r\n", b"+OK\r\n");
+    // In one segment, so that the pause holds it.
+    waiting.write_all(b"CLIENT PAUSE 50 ALL\r\nWAIT 1 0\r\n").unwrap();
+    exchange(&mut monitor, b"", b"+");
+}
+
 /// The same with the order to stop: the server went on.
 #[test]
 fn a_shutdown_that_comes_in_pieces_ends_the_server() {
