@@ -93,17 +93,38 @@ impl Prepared {
         self.is_barrier
     }
 
-    /// True if it shows what the server knows about connections: `Session::wire` must be up to date. Such commands,
-    /// and those below, are barriers: ordinary ones pay one test for all.
-    #[inline]
-    pub fn shows_wires(&self) -> bool {
-        matches!(self.verdict, Verdict::Run(Command::ClientList | Command::ClientInfo))
+    /// What the server must bring up to date before `session` runs it. Only barriers show anything: ordinary commands
+    /// pay one test for all.
+    pub fn shows(&self, session: &Session) -> Shown {
+        match self.verdict {
+            Verdict::Run(Command::Exec) => session.shows_at_exec(),
+            Verdict::Run(command) => Shown::by(command),
+            Verdict::Memcache(_) | Verdict::Refuse(_) => Shown::default(),
+        }
+    }
+}
+
+/// What a request shows that the server knows better than the cache.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Shown {
+    /// `Session::wire` of all connections.
+    pub wires: bool,
+    /// The counters of `Cache::facts_mut`, or it resets them.
+    pub counters: bool,
+}
+
+impl Shown {
+    /// What a command shows by itself.
+    pub(crate) fn by(command: Command) -> Shown {
+        Shown {
+            wires: matches!(command, Command::ClientList | Command::ClientInfo),
+            counters: matches!(command, Command::Info | Command::ConfigResetstat),
+        }
     }
 
-    /// True if it shows or resets the server's counters: those of `Cache::facts_mut` must be up to date.
-    #[inline]
-    pub fn shows_counters(&self) -> bool {
-        matches!(self.verdict, Verdict::Run(Command::Info | Command::ConfigResetstat))
+    /// What either shows.
+    pub(crate) fn or(self, other: Shown) -> Shown {
+        Shown { wires: self.wires | other.wires, counters: self.counters | other.counters }
     }
 }
 
@@ -492,15 +513,14 @@ impl Cache {
     /// Queues a command of a client between MULTI and EXEC.
     fn queue(&mut self, client: ClientIndex, command: Command, request: Request<'_>, reply: &mut Reply<'_>) -> Outcome {
         self.timing.note_gap();
-        let flags = command.spec().flags;
-        let refusal = if flags & flag::NO_MULTI != 0 {
+        let refusal = if command.spec().flags & flag::NO_MULTI != 0 {
             Refusal::text("ERR Command not allowed inside a transaction")
         } else {
             let request = OwnedRequest::new(request);
             let bytes_max = self.shards.memory().value_bytes_max();
             if (self.transaction_bytes + request.held_bytes()) as u64 <= bytes_max {
                 self.transaction_bytes += request.held_bytes();
-                self.clients.get_mut(client).queue(request, flags);
+                self.clients.get_mut(client).queue(request, command);
                 reply.simple("QUEUED");
                 return Outcome::Done;
             }

@@ -11,6 +11,7 @@ use hashbrown::HashTable;
 use protocol::Version;
 use slab::Slab;
 
+use crate::cache::Shown;
 use crate::owned::OwnedRequest;
 use crate::spec::flag;
 use crate::table::Command;
@@ -226,16 +227,23 @@ impl Session {
     }
 
     /// Queues a request in the transaction.
-    pub(crate) fn queue(&mut self, request: OwnedRequest, flags: u32) {
+    pub(crate) fn queue(&mut self, request: OwnedRequest, command: Command) {
+        let flags = command.spec().flags;
         let transaction = self.transaction.as_deref_mut().expect("only a client in a transaction queues");
         transaction.writes |= flags & (flag::WRITE | flag::MAY_REPLICATE) != 0;
         transaction.grows |= flags & flag::DENYOOM != 0;
+        transaction.shows = transaction.shows.or(Shown::by(command));
         transaction.push(request);
     }
 
     /// True if EXEC would write.
     pub(crate) fn writes_at_exec(&self) -> bool {
         self.transaction.as_ref().is_some_and(|transaction| transaction.writes)
+    }
+
+    /// What EXEC would show.
+    pub(crate) fn shows_at_exec(&self) -> Shown {
+        self.transaction.as_ref().map_or(Shown::default(), |transaction| transaction.shows)
     }
 
     /// Ends the transaction.

@@ -103,6 +103,14 @@ impl Job {
         matches!(self.kind, Kind::Postponed(..))
     }
 
+    /// The request that a pause holds back, if one does.
+    pub fn held_back(&self) -> Option<Prepared> {
+        match &self.kind {
+            Kind::Postponed(prepared, _) => Some(*prepared),
+            Kind::Keys(_) | Kind::Wait { .. } => None,
+        }
+    }
+
     /// Ends a wait: when it runs next its time is up.
     pub(crate) fn wait_no_longer(&mut self) {
         if let Kind::Wait { until_us } = &mut self.kind {

@@ -49,7 +49,7 @@ mod watch;
 #[path = "../tests/rig/mod.rs"]
 mod rig;
 
-pub use cache::{Cache, CacheOptions, Outcome, Prepared, shard_count};
+pub use cache::{Cache, CacheOptions, Outcome, Prepared, Shown, shard_count};
 pub use clients::{ClientIndex, ClientOrigin, DATABASE_COUNT, Session, Wire};
 pub use config::Config;
 pub use durations::{DURATION_BUCKETS, DurationBuckets, Durations};

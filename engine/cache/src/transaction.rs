@@ -14,7 +14,7 @@ use hashbrown::hash_table::Entry;
 use item::{Key, Keyspace, Place};
 
 use crate::answer::Refusal;
-use crate::cache::Cache;
+use crate::cache::{Cache, Shown};
 use crate::clients::ClientIndex;
 use crate::owned::OwnedRequest;
 use crate::shards::Shards;
@@ -30,6 +30,8 @@ pub(crate) struct Transaction {
     pub writes: bool,
     /// Some queued command may need memory.
     pub grows: bool,
+    /// What queued commands show.
+    pub shows: Shown,
     held_bytes: usize,
 }
 

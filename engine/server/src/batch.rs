@@ -130,7 +130,7 @@ fn execute(node: &mut Node, index: u32, prepared: &Prepared, request: Request<'_
         return;
     }
     if prepared.is_barrier() {
-        bring_up_to_date(node, prepared);
+        bring_up_to_date(node, index, prepared);
     }
     let Some(connection) = node.connections.at(index) else { return };
     let unsent_bytes_max = node.limits.unsent_hard_bytes.unwrap_or(usize::MAX);
@@ -148,11 +148,13 @@ fn execute(node: &mut Node, index: u32, prepared: &Prepared, request: Request<'_
 
 /// Hands the cache what the request shows and the cache does not know.
 #[cold]
-fn bring_up_to_date(node: &mut Node, prepared: &Prepared) {
-    if prepared.shows_wires() {
+pub fn bring_up_to_date(node: &mut Node, index: u32, prepared: &Prepared) {
+    let Some(client) = node.client(index) else { return };
+    let shown = prepared.shows(node.cache.session(client));
+    if shown.wires {
         node.observe_all();
     }
-    if prepared.shows_counters() {
+    if shown.counters {
         node.publish_counters();
     }
 }

@@ -5,6 +5,7 @@
 use cache::JobState;
 use protocol::Reply;
 
+use crate::batch::bring_up_to_date;
 use crate::connection::State;
 use crate::effects;
 use crate::node::Node;
@@ -27,6 +28,10 @@ fn run_front(node: &mut Node, index: u32) {
     if connection.state == State::Closing || connection.is_doomed {
         return;
     }
+    if let Some(prepared) = connection.replies.job().and_then(|job| job.held_back()) {
+        bring_up_to_date(node, index, &prepared);
+    }
+    let Some(connection) = node.connections.at(index) else { return };
     let Some(client) = connection.client else { return };
     let Some(job) = connection.replies.job() else { return };
     let version = node.cache.session(client).version();

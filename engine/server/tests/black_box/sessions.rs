@@ -8,6 +8,10 @@ use crate::process::{Server, exchange, read_to_close};
 /// Sends a command inline and reads its reply, which must be one bulk string.
 fn bulk(stream: &mut TcpStream, command: &str) -> String {
     stream.write_all(format!("{command}\r\n").as_bytes()).expect("a reply of text");
+    read_bulk(stream)
+}
+
+fn read_bulk(stream: &mut TcpStream) -> String {
     let mut read_byte = || {
         let mut byte = [0];
         stream.read_exact(&mut byte).expect("the server answers");
@@ -168,6 +172,18 @@ fn a_monitor_sees_a_wait_that_was_held_back_although_it_goes_on() {
     // In one segment, so that the pause holds it.
     waiting.write_all(b"CLIENT PAUSE 50 ALL\r\nWAIT 1 0\r\n").unwrap();
     exchange(&mut monitor, b"", b"+");
+}
+
+/// What CLIENT LIST tells of connections was that of the last one outside of a transaction.
+#[test]
+fn a_client_list_in_a_transaction_is_of_now() {
+    let server = Server::start(&[]);
+    let (mut client, mut other) = (server.connect(), server.connect());
+    exchange(&mut client, b"MULTI\r\nCLIENT LIST\r\n", b"+OK\r\n+QUEUED\r\n");
+    exchange(&mut other, b"PING\r\n", b"+PONG\r\n");
+    exchange(&mut client, b"EXEC\r\n", b"*1\r\n");
+    let list = read_bulk(&mut client);
+    assert!(list.contains("tot-net-in=6 tot-net-out=7 "), "{list}");
 }
 
 /// The same with the order to stop: the server went on.
