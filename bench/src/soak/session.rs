@@ -179,7 +179,7 @@ impl Session {
     pub fn wind_up(&mut self) {
         self.rounds_left = 0;
         self.asks_at = 0;
-        if self.habit == Habit::Monitors {
+        if self.habit == Habit::Monitors && !self.is_ending {
             self.ending = Ending::Close;
         }
     }
@@ -416,5 +416,65 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         self.talk.leave();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use rand::SeedableRng;
+
+    use super::*;
+
+    /// Says nothing and hears nothing.
+    struct Silent;
+
+    impl Talk for Silent {
+        fn pending_count(&self) -> usize {
+            0
+        }
+        fn waiting(&self) -> String {
+            String::new()
+        }
+        fn may_be_closed(&self) -> bool {
+            false
+        }
+        fn is_over(&self) -> bool {
+            false
+        }
+        fn greet(&mut self, _: &mut Vec<u8>, _: Nanos) {}
+        fn ask(&mut self, _: &mut Vec<u8>, _: Nanos) {}
+        fn quit(&mut self, _: &mut Vec<u8>, _: Nanos) {}
+        fn say_garbage(&mut self, _: &mut Vec<u8>, _: Nanos) {}
+        fn watch_all(&mut self, _: &mut Vec<u8>, _: Nanos) {}
+        fn meet(&mut self) {}
+        fn leave(&mut self) {}
+        fn may_wait(&self, _: Nanos) -> bool {
+            false
+        }
+        fn take(&mut self, _: &[u8], _: Nanos) -> Result<Option<usize>, String> {
+            Ok(None)
+        }
+    }
+
+    /// The end of the run made it a session that closes by itself, and the server's end of the stream a fault.
+    #[test]
+    fn a_monitor_that_has_half_closed_when_the_run_ends_awaits_the_servers_end() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let target = Target::Tcp(listener.local_addr().unwrap());
+        let mut session = Session::open(&target, Box::new(Silent), StdRng::seed_from_u64(1), 0).unwrap();
+        let (mut peer, _) = listener.accept().unwrap();
+        (session.habit, session.ending, session.rounds_left) = (Habit::Monitors, Ending::HalfClose, 0);
+        let mut buffer = [0; 16];
+        assert!(matches!(session.turn(1, &mut buffer), Turn::On));
+        session.wind_up();
+        assert_eq!(peer.read(&mut [0]).unwrap(), 0, "it has half-closed");
+        drop(peer);
+        let end = (2..1_000_000).find_map(|now| {
+            session.ready(true, true);
+            Some(session.turn(now, &mut buffer)).filter(|turn| !matches!(turn, Turn::On))
+        });
+        assert!(matches!(end, Some(Turn::Gone("half-closed"))));
     }
 }
