@@ -14,9 +14,10 @@
 //!
 //! Absent on purpose: sockets, bytes, what a touch means (`model` says it).
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use hashbrown::{HashMap, HashSet};
 
 use crate::command::{Command, Deadline, Key, SetIf, Touch};
 use crate::model::{self, Evicts, Rules, State};
@@ -171,7 +172,10 @@ impl Oracle {
                     record.changed_in = tick;
                 }
                 let steps = histories.entry(key).or_default().entry(note.lane).or_default();
-                steps.steps.push(step);
+                // A question whose answer nobody saw tells nothing.
+                if note.reply.is_some() || step.touch.writes() || step.glued {
+                    steps.steps.push(step);
+                }
                 if note.certain {
                     steps.certain = steps.steps.len();
                 }
@@ -499,26 +503,28 @@ struct Explored {
 /// Tries every order of the lanes' steps and returns all states they may end in.
 fn explore(from: &[State], lanes: &[Steps], rules: Rules, sums: &mut Sums) -> Explored {
     let mut explored = Explored { finals: Vec::new(), missing: false };
+    let mut moves = Moves { lanes, rules, states: Vec::new(), numbers: HashMap::new(), known: HashMap::new() };
     let mut parts: BTreeMap<(usize, usize), (i64, i64)> = BTreeMap::new();
     let twins = twins(lanes);
-    let mut seen: HashSet<(Vec<u16>, State)> = HashSet::new();
+    let mut seen: HashSet<(Vec<u16>, StateNumber)> = HashSet::new();
     // By how many steps it takes that may not have happened: the fewest first, so that the visits are enough to find an
     // explanation where there is one.
-    let mut open: BTreeMap<usize, Vec<(Vec<u16>, State)>> = BTreeMap::new();
-    open.insert(0, from.iter().map(|state| (vec![0; lanes.len()], state.clone())).collect());
+    let mut open: BTreeMap<usize, Vec<(Vec<u16>, StateNumber)>> = BTreeMap::new();
+    open.insert(0, from.iter().map(|state| (vec![0; lanes.len()], moves.number(state))).collect());
     while let Some(mut entry) = open.first_entry() {
         let unsure = *entry.key();
-        let Some((at, state)) = entry.get_mut().pop() else {
+        let Some((at, number)) = entry.get_mut().pop() else {
             entry.remove();
             continue;
         };
         let visits_max = if explored.finals.is_empty() { VISITS_BEFORE_BLAME } else { VISITS_MAX };
-        if seen.len() >= visits_max || !seen.insert((at.clone(), state.clone())) {
+        if seen.len() >= visits_max || !seen.insert((at.clone(), number)) {
             continue;
         }
+        let state = &moves.states[number];
         explored.missing |= !state.is_alive(rules.now_ms) || state.may_be_evicted(rules);
         let over = |lane: usize| usize::from(at[lane]) >= lanes[lane].certain;
-        if (0..lanes.len()).all(over) && !explored.finals.contains(&state) {
+        if (0..lanes.len()).all(over) && !explored.finals.contains(state) {
             explored.finals.push(state.clone());
         }
         // In the middle of a transaction nobody else has a turn.
@@ -530,21 +536,15 @@ fn explore(from: &[State], lanes: &[Steps], rules: Rules, sums: &mut Sums) -> Ex
         };
         for (lane, steps) in lanes.iter().enumerate().filter(|(lane, _)| may_move(*lane)) {
             let Some(step) = steps.steps.get(usize::from(at[lane])) else { continue };
-            let mut next = at.clone();
-            next[lane] += 1;
             let open = open.entry(unsure + usize::from(over(lane))).or_default();
-            if step.counts {
-                for part in [0, 1] {
-                    let after = model::touch(&state, &step.touch, Some(&Reply::Integer(part)), rules);
-                    if !after.is_empty() {
-                        let range = parts.entry((step.note, usize::from(at[lane]))).or_insert((part, part));
-                        *range = (range.0.min(part), range.1.max(part));
-                    }
-                    open.extend(after.into_iter().map(|state| (next.clone(), state)));
+            for &(after, part) in moves.after(number, lane, at[lane]) {
+                if let Some(part) = part {
+                    let range = parts.entry((step.note, usize::from(at[lane]))).or_insert((part, part));
+                    *range = (range.0.min(part), range.1.max(part));
                 }
-            } else {
-                let after = model::touch(&state, &step.touch, step.reply.as_ref(), rules);
-                open.extend(after.into_iter().map(|state| (next.clone(), state)));
+                let mut next = at.clone();
+                next[lane] += 1;
+                open.push((next, after));
             }
         }
     }
@@ -553,6 +553,51 @@ fn explore(from: &[State], lanes: &[Steps], rules: Rules, sums: &mut Sums) -> Ex
         *sum = (sum.0 + least, sum.1 + most);
     }
     explored
+}
+
+/// A state's place in `Moves::states`.
+type StateNumber = usize;
+
+/// States that may follow, each with the part of a sum that it stands for.
+type Followers = Vec<(StateNumber, Option<i64>)>;
+
+/// What steps make of states, each of which is worked out once.
+struct Moves<'a> {
+    lanes: &'a [Steps],
+    rules: Rules,
+    states: Vec<State>,
+    numbers: HashMap<State, StateNumber>,
+    /// By state, lane and step.
+    known: HashMap<(StateNumber, usize, u16), Followers>,
+}
+
+impl Moves<'_> {
+    fn number(&mut self, state: &State) -> StateNumber {
+        if let Some(number) = self.numbers.get(state) {
+            return *number;
+        }
+        self.states.push(state.clone());
+        self.numbers.insert(state.clone(), self.states.len() - 1);
+        self.states.len() - 1
+    }
+
+    /// The states that may follow `from` when `lane` takes its step `at`.
+    fn after(&mut self, from: StateNumber, lane: usize, at: u16) -> &Followers {
+        if !self.known.contains_key(&(from, lane, at)) {
+            let step = &self.lanes[lane].steps[usize::from(at)];
+            let touch = |reply: Option<&Reply>| model::touch(&self.states[from], &step.touch, reply, self.rules);
+            let after: Vec<(State, Option<i64>)> = if step.counts {
+                let counted =
+                    |part| touch(Some(&Reply::Integer(part))).into_iter().map(move |state| (state, Some(part)));
+                [0, 1].into_iter().flat_map(counted).collect()
+            } else {
+                touch(step.reply.as_ref()).into_iter().map(|state| (state, None)).collect()
+            };
+            let numbered = after.iter().map(|(state, part)| (self.number(state), *part)).collect();
+            self.known.insert((from, lane, at), numbered);
+        }
+        &self.known[&(from, lane, at)]
+    }
 }
 
 /// For each lane the one before it that does the same, if it does one thing only.

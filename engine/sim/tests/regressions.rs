@@ -29,8 +29,9 @@ fn a_key_that_makes_room_for_its_own_persist_is_not_there_to_persist() {
 }
 
 /// A server without fault was blamed: many clients had left with commands that may or may not have run, and the oracle
-/// had used up its visits on orders with those before it tried the ones without.
+/// had used up its visits on orders with those before it had found all states that explain the replies. (The same in
+/// seed 10152.)
 #[test]
-fn an_explanation_without_commands_that_may_not_have_run_is_tried_first() {
-    [10152, 21293].into_iter().for_each(check);
+fn nobody_is_blamed_for_orders_that_were_not_tried() {
+    check(21293);
 }
