@@ -140,11 +140,8 @@ pub(crate) fn append(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) 
     if length > cache.in_force.string_bytes_max {
         return Err(Refusal::TOO_LARGE);
     }
-    if tail.bytes().is_empty() {
-        edit::mark(cache, &key)?;
-    } else {
-        edit::write_at(cache, &key, head_length, tail.bytes())?;
-    }
+    // A change even if it adds nothing, as in Redis.
+    edit::write_at(cache, &key, head_length, tail.bytes())?;
     reply.integer(length as i64);
     Ok(())
 }

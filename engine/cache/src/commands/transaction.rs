@@ -293,6 +293,8 @@ mod tests {
         check_watch(&["SET k 1"], &["SET k 1"], fails);
         check_watch(&["SET k 1"], &["INCR k"], fails);
         check_watch(&["SET k 1"], &["APPEND k x"], fails);
+        check_watch(&["SET k 1"], &["APPEND k ''"], fails);
+        check_watch(&["SET k 1"], &["SETRANGE k 0 ''", "SETBIT k 7 1"], runs);
         check_watch(&["SET k 1"], &["EXPIRE k 100"], fails);
         check_watch(&["SET k 1"], &["DEL k"], fails);
         check_watch(&["SET k 1"], &["DEL k", "SET k 1"], fails);
