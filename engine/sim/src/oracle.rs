@@ -109,6 +109,8 @@ struct Steps {
     steps: Vec<Step>,
     /// So many of them have surely happened; the others only if all before them have.
     certain: usize,
+    /// The step before the next one was left out.
+    has_gap: bool,
 }
 
 /// What several keys add up to: the least and the most.
@@ -172,10 +174,7 @@ impl Oracle {
                     record.changed_in = tick;
                 }
                 let steps = histories.entry(key).or_default().entry(note.lane).or_default();
-                // A question whose answer nobody saw tells nothing.
-                if note.reply.is_some() || step.touch.writes() || step.glued {
-                    steps.steps.push(step);
-                }
+                steps.add(step, note.reply.is_some());
                 if note.certain {
                     steps.certain = steps.steps.len();
                 }
@@ -417,6 +416,19 @@ impl Oracle {
 
     fn of_db(&self, db: u8) -> impl Iterator<Item = (&Key, &Record)> {
         self.keys.range(Key { db, name: Bytes::new() }..).take_while(move |(key, _)| key.db == db)
+    }
+}
+
+impl Steps {
+    /// Adds a step, but for a question whose answer nobody saw: it tells nothing.
+    fn add(&mut self, mut step: Step, is_answered: bool) {
+        if !is_answered && !step.touch.writes() && !step.glued {
+            self.has_gap = true;
+            return;
+        }
+        // What it was glued to may be the one that was left out.
+        step.glued &= !std::mem::take(&mut self.has_gap);
+        self.steps.push(step);
     }
 }
 
