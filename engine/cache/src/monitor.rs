@@ -2,7 +2,7 @@
 //!
 //! Invariants
 //! - Lines are made for at most `LINES_PER_SECOND` commands. When they are used up nothing looks at commands until
-//!   there are `LINES_AGAIN` more, so that watching a busy server costs it about one percent. How many commands ran
+//!   there are `LINES_AGAIN` more, so that watching a busy server costs it about two percent. How many commands ran
 //!   meanwhile the next line says.
 //! - What waits to be fetched is at most `PENDING_BYTES_MAX` and a line per monitor.
 //! - Passwords never appear.
