@@ -133,7 +133,7 @@ fn overwrite_of_equal_span_allocates_nothing() {
 fn change_in_place_allocates_nothing() {
     let count = allocations(|rig, number| {
         with_key(number, |key| {
-            rig.stores[0].value_mut(key, 1).expect("it is there and inline")[0] = 9;
+            assert_eq!(rig.stores[0].write_in_place(&mut rig.memory, key, 0, &[9]), Ok(true));
         });
     });
     assert_eq!(count, 0);

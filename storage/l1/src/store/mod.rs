@@ -279,19 +279,6 @@ impl Store {
         if is_past(item.expires_at_ms, now_ms) { None } else { Some(item) }
     }
 
-    /// The bytes of an inline value, for a change that keeps their number. Counts a use. `None` for large values too.
-    #[inline]
-    pub fn value_mut(&mut self, key: &Key<'_>, now_ms: u64) -> Option<&mut [u8]> {
-        let (position, entry) = self.find(key)?;
-        let record = self.log.record(entry.location())?;
-        if is_past(record.expires_at_ms(), now_ms) || record.kind() != Kind::Inline || record.cas().is_some() {
-            return None;
-        }
-        let range = record.value_start()..record.value_start() + record.value().len();
-        self.replace_entry(key, position, entry.used());
-        self.log.tail_mut(entry.location())?.get_mut(range)
-    }
-
     /// Items of a keyspace, those that have expired but were not removed yet included.
     #[inline]
     pub fn len(&self, keyspace: Keyspace) -> u64 {

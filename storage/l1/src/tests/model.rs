@@ -100,14 +100,6 @@ fn apply(rig: &mut Rig, op: &Op) {
         }
         Op::Patch { keyspace, key, fill } => {
             let bytes = name(key);
-            let key = rig.key(keyspace, &bytes);
-            let now_ms = rig.now_ms;
-            let (_, store) = rig.store_of(&key);
-            if let Some(value) = store.value_mut(&key, now_ms) {
-                value.fill(fill);
-                rig.oracle.get_mut(&(keyspace, bytes.clone())).expect("it was found").value.fill(fill);
-            }
-            rig.check(keyspace, &bytes, true);
             write_in_place(rig, keyspace, &bytes, fill);
             rig.check(keyspace, &bytes, false);
         }
