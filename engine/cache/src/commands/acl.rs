@@ -7,7 +7,7 @@ use protocol::Reply;
 use crate::answer::Refusal;
 use crate::cache::Cache;
 use crate::call::Call;
-use crate::commands::command::answer_help;
+pub(crate) use crate::commands::command::{container, help};
 use crate::spec::{Spec, category, flag};
 use crate::table::Command;
 
@@ -43,11 +43,6 @@ pub(crate) const ACL_CAT: Spec = Spec {
 pub(crate) const ACL_HELP: Spec =
     Spec { name: "acl|help", flags: flag::LOADING | flag::STALE, summary: "Lists the subcommands.", ..SUBCOMMAND };
 
-/// ACL without a subcommand.
-pub(crate) fn container(_: &mut Cache, call: &Call<'_>, _: &mut Reply<'_>) -> Result<(), Refusal> {
-    Err(Refusal::arity(call.command))
-}
-
 pub(crate) fn whoami(_: &mut Cache, _: &Call<'_>, reply: &mut Reply<'_>) {
     reply.bulk(b"default");
 }
@@ -75,10 +70,6 @@ pub(crate) fn cat(_: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Resu
     reply.array(names.len());
     names.into_iter().for_each(|name| reply.bulk(name.as_bytes()));
     Ok(())
-}
-
-pub(crate) fn help(_: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
-    answer_help(call, reply);
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use crate::cache::Cache;
 use crate::call::Call;
 use crate::clients::{Session, Unblocking, mode};
 use crate::commands::client_kill::is_normal;
+pub(crate) use crate::commands::command::{container, help};
 use crate::number;
 use crate::spec::{Spec, category, flag};
 
@@ -133,11 +134,6 @@ pub(crate) const CLIENT_HELP: Spec = Spec {
     ..SUBCOMMAND
 };
 
-/// CLIENT without a subcommand never passes the arity check.
-pub(crate) fn container(_: &mut Cache, call: &Call<'_>, _: &mut Reply<'_>) -> Result<(), Refusal> {
-    Err(Refusal::arity(call.command))
-}
-
 pub(crate) fn id(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
     reply.integer(cache.clients.get(call.client).id() as i64);
 }
@@ -246,10 +242,6 @@ fn on_or_off(word: &[u8]) -> Result<bool, Refusal> {
         b"off" => Ok(false),
         _ => Err(Refusal::SYNTAX),
     }
-}
-
-pub(crate) fn help(_: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
-    super::command::answer_help(call, reply);
 }
 
 /// A name that fits in one word of CLIENT LIST; `what` stands in the error.

@@ -125,12 +125,13 @@ pub(crate) fn list(_: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Res
     Ok(())
 }
 
-pub(crate) fn help(_: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
-    answer_help(call, reply);
+/// Every container without a subcommand.
+pub(crate) fn container(_: &mut Cache, call: &Call<'_>, _: &mut Reply<'_>) -> Result<(), Refusal> {
+    Err(Refusal::arity(call.command))
 }
 
-/// The answer of a container's HELP: its subcommands, each with its summary.
-pub(super) fn answer_help(call: &Call<'_>, reply: &mut Reply<'_>) {
+/// Every container's HELP: its subcommands, each with its summary.
+pub(crate) fn help(_: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
     let container = call.command.spec().container().expect("HELP is a subcommand");
     let container = Command::find(container.as_bytes()).expect("a subcommand has its container in the table");
     reply.array(1 + 2 * container.subcommands().count());

@@ -5,6 +5,7 @@ use protocol::Reply;
 use crate::answer::Refusal;
 use crate::cache::Cache;
 use crate::call::Call;
+pub(crate) use crate::commands::command::{container, help};
 use crate::glob::{self, Case};
 use crate::spec::{Spec, flag};
 use crate::statistics::Statistics;
@@ -64,11 +65,6 @@ pub(crate) const CONFIG_HELP: Spec = Spec {
     ..SUBCOMMAND
 };
 
-/// CONFIG without a subcommand never passes the arity check.
-pub(crate) fn container(_: &mut Cache, call: &Call<'_>, _: &mut Reply<'_>) -> Result<(), Refusal> {
-    Err(Refusal::arity(call.command))
-}
-
 pub(crate) fn get(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
     let patterns = call.args_from(2);
     let matching = |name: &str| patterns.iter().find(|arg| glob::matches(arg.bytes(), name.as_bytes(), Case::Ignored));
@@ -118,10 +114,6 @@ pub(crate) fn rewrite(cache: &mut Cache, _: &Call<'_>, reply: &mut Reply<'_>) ->
     cache.config.rewrite().map_err(Refusal::new)?;
     reply.ok();
     Ok(())
-}
-
-pub(crate) fn help(_: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
-    super::command::answer_help(call, reply);
 }
 
 fn known_name(cache: &Cache, given: &[u8]) -> Result<&'static str, Refusal> {

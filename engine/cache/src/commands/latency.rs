@@ -7,6 +7,7 @@ use protocol::Reply;
 use crate::answer::Refusal;
 use crate::cache::Cache;
 use crate::call::Call;
+pub(crate) use crate::commands::command::{container, help};
 use crate::latency::{Event, Sample, Series};
 use crate::spec::{Spec, flag};
 use crate::table::Command;
@@ -86,11 +87,6 @@ pub(crate) const LATENCY_HELP: Spec = Spec {
     ..SUBCOMMAND
 };
 
-/// LATENCY without a subcommand never passes the arity check.
-pub(crate) fn container(_: &mut Cache, call: &Call<'_>, _: &mut Reply<'_>) -> Result<(), Refusal> {
-    Err(Refusal::arity(call.command))
-}
-
 pub(crate) fn latest(cache: &mut Cache, _: &Call<'_>, reply: &mut Reply<'_>) {
     let seen = cache.latency.seen();
     reply.array(seen.clone().count());
@@ -162,10 +158,6 @@ pub(crate) fn histogram(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_
         }
     }
     Ok(())
-}
-
-pub(crate) fn help(_: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
-    super::command::answer_help(call, reply);
 }
 
 /// A command, or a container's subcommands and the container itself, each once.

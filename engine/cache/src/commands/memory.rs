@@ -8,7 +8,7 @@ use crate::answer::Refusal;
 use crate::cache::Cache;
 use crate::call::Call;
 use crate::clients::DATABASE_COUNT;
-use crate::commands::command::answer_help;
+pub(crate) use crate::commands::command::{container, help};
 use crate::number;
 use crate::spec::{ACCESS_METADATA, Keys, Spec, flag};
 
@@ -60,11 +60,6 @@ pub(crate) const MEMORY_HELP: Spec = Spec {
     summary: "Lists the subcommands.",
     ..MEMORY
 };
-
-/// MEMORY without a subcommand.
-pub(crate) fn container(_: &mut Cache, call: &Call<'_>, _: &mut Reply<'_>) -> Result<(), Refusal> {
-    Err(Refusal::arity(call.command))
-}
 
 /// SAMPLES is for values of many elements; a string is looked at as a whole.
 pub(crate) fn usage(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
@@ -161,10 +156,6 @@ pub(crate) fn malloc_stats(cache: &mut Cache, _: &Call<'_>, reply: &mut Reply<'_
 /// The heap keeps no free pages, and free segments follow the limit.
 pub(crate) fn purge(_: &mut Cache, _: &Call<'_>, reply: &mut Reply<'_>) {
     reply.ok();
-}
-
-pub(crate) fn help(_: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
-    answer_help(call, reply);
 }
 
 /// What an operator should know, in words; empty if there is nothing.

@@ -13,7 +13,7 @@ use protocol::Reply;
 use crate::answer::Refusal;
 use crate::cache::Cache;
 use crate::call::Call;
-use crate::commands::command::answer_help;
+pub(crate) use crate::commands::command::{container, help};
 use crate::number;
 use crate::spec::{ACCESS_METADATA, Keys, Spec, category, flag};
 
@@ -69,11 +69,6 @@ const NO_IDLE_TIME: Refusal = Refusal::text(
      at runtime LRU and LFU data will take some time to adjust.",
 );
 
-/// OBJECT without a subcommand.
-pub(crate) fn container(_: &mut Cache, call: &Call<'_>, _: &mut Reply<'_>) -> Result<(), Refusal> {
-    Err(Refusal::arity(call.command))
-}
-
 pub(crate) fn encoding(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
     let (key, now_ms) = (call.key_at(2), cache.now.unix_ms);
     let is_edited = cache.shards.is_edited(&key, now_ms);
@@ -116,10 +111,6 @@ pub(crate) fn refcount(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>
         Some(_) => reply.integer(1),
         None => reply.null(),
     }
-}
-
-pub(crate) fn help(_: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
-    answer_help(call, reply);
 }
 
 /// What Redis says how it stores a string of these bytes: SET wrote them, or a command edited them in place.

@@ -7,7 +7,7 @@ use protocol::Reply;
 use crate::answer::Refusal;
 use crate::cache::Cache;
 use crate::call::Call;
-use crate::commands::command::answer_help;
+pub(crate) use crate::commands::command::{container, help};
 use crate::spec::{Spec, flag};
 
 pub(crate) const PUBSUB: Spec = Spec {
@@ -68,11 +68,6 @@ pub(crate) const PUBSUB_HELP: Spec = Spec {
     ..PUBSUB
 };
 
-/// PUBSUB without a subcommand.
-pub(crate) fn container(_: &mut Cache, call: &Call<'_>, _: &mut Reply<'_>) -> Result<(), Refusal> {
-    Err(Refusal::arity(call.command))
-}
-
 /// The channels whose names match a pattern, if one is given.
 pub(crate) fn channels(_: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     if call.len() > 3 {
@@ -96,10 +91,6 @@ pub(crate) fn numsub(_: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
 
 pub(crate) fn numpat(_: &mut Cache, _: &Call<'_>, reply: &mut Reply<'_>) {
     reply.integer(0);
-}
-
-pub(crate) fn help(_: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
-    answer_help(call, reply);
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use protocol::Reply;
 use crate::answer::Refusal;
 use crate::cache::Cache;
 use crate::call::Call;
-use crate::commands::command::answer_help;
+pub(crate) use crate::commands::command::{container, help};
 use crate::spec::{Spec, category, flag};
 
 const CONTAINER: Spec = Spec { arity: -2, group: "scripting", ..Spec::PLAIN };
@@ -98,11 +98,6 @@ pub(crate) const MODULE_HELP: Spec = Spec {
     ..MODULE
 };
 
-/// A container without a subcommand.
-pub(crate) fn container(_: &mut Cache, call: &Call<'_>, _: &mut Reply<'_>) -> Result<(), Refusal> {
-    Err(Refusal::arity(call.command))
-}
-
 pub(crate) fn flush(_: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let is_mode = |text: &[u8]| text.eq_ignore_ascii_case(b"async") || text.eq_ignore_ascii_case(b"sync");
     match call.args_from(2) {
@@ -133,10 +128,6 @@ pub(crate) fn script_exists(_: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_
     let scripts = call.args_from(2);
     reply.array(scripts.len());
     scripts.iter().for_each(|_| reply.integer(0));
-}
-
-pub(crate) fn help(_: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
-    answer_help(call, reply);
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use protocol::Reply;
 use crate::answer::Refusal;
 use crate::cache::Cache;
 use crate::call::Call;
-use crate::commands::command::answer_help;
+pub(crate) use crate::commands::command::{container as cluster_container, help as cluster_help};
 use crate::facts::PINION_VERSION;
 use crate::number;
 use crate::spec::{Spec, category, flag};
@@ -215,15 +215,6 @@ pub(crate) fn bgrewriteaof(_: &mut Cache, _: &Call<'_>, _: &mut Reply<'_>) -> Re
 
 pub(crate) fn cluster(_: &mut Cache, _: &Call<'_>, _: &mut Reply<'_>) -> Result<(), Refusal> {
     Err(Refusal::text("ERR This instance has cluster support disabled"))
-}
-
-/// CLUSTER without a subcommand.
-pub(crate) fn cluster_container(_: &mut Cache, call: &Call<'_>, _: &mut Reply<'_>) -> Result<(), Refusal> {
-    Err(Refusal::arity(call.command))
-}
-
-pub(crate) fn cluster_help(_: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
-    answer_help(call, reply);
 }
 
 /// The refusal of what would write or read a snapshot.

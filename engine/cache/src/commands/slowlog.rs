@@ -5,6 +5,7 @@ use protocol::Reply;
 use crate::answer::Refusal;
 use crate::cache::Cache;
 use crate::call::Call;
+pub(crate) use crate::commands::command::{container, help};
 use crate::number;
 use crate::spec::{Spec, flag};
 
@@ -58,11 +59,6 @@ pub(crate) const SLOWLOG_HELP: Spec = Spec {
 const COUNT_DEFAULT: usize = 10;
 const BAD_COUNT: Refusal = Refusal::text("ERR count should be greater than or equal to -1");
 
-/// SLOWLOG without a subcommand never passes the arity check.
-pub(crate) fn container(_: &mut Cache, call: &Call<'_>, _: &mut Reply<'_>) -> Result<(), Refusal> {
-    Err(Refusal::arity(call.command))
-}
-
 pub(crate) fn get(cache: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let count = match call.args_from(2) {
         [] => COUNT_DEFAULT,
@@ -94,10 +90,6 @@ pub(crate) fn len(cache: &mut Cache, _: &Call<'_>, reply: &mut Reply<'_>) {
 pub(crate) fn reset(cache: &mut Cache, _: &Call<'_>, reply: &mut Reply<'_>) {
     cache.slowlog.reset();
     reply.ok();
-}
-
-pub(crate) fn help(_: &mut Cache, call: &Call<'_>, reply: &mut Reply<'_>) {
-    super::command::answer_help(call, reply);
 }
 
 #[cfg(test)]
